@@ -1,0 +1,198 @@
+#pragma once
+
+// Controller properties: registers over PCIe, Property Get and Set over fabrics. [Base 2.1 §3.1.4]
+
+#include <cstdint>
+
+namespace nvublk::nvme::spec {
+
+/// Offsets in bytes. [Base 2.1 §3.1.4]
+enum class Property : std::uint32_t {
+  kCap = 0x00,
+  kVs = 0x08,
+  kIntms = 0x0c,
+  kIntmc = 0x10,
+  kCc = 0x14,
+  kCsts = 0x1c,
+  kNssr = 0x20,
+  kAqa = 0x24,
+  kAsq = 0x28,
+  kAcq = 0x30,
+  kCmbloc = 0x38,
+  kCmbsz = 0x3c,
+  kBpinfo = 0x40,
+  kBprsel = 0x44,
+  kBpmbl = 0x48,
+  kCmbmsc = 0x50,
+  kCmbsts = 0x58,
+  kCmbebs = 0x5c,
+  kCmbswtp = 0x60,
+  kNssd = 0x64,
+  kCrto = 0x68,
+  kPmrcap = 0xe00,
+  kPmrctl = 0xe04,
+  kPmrsts = 0xe08,
+  kPmrebs = 0xe0c,
+  kPmrswtp = 0xe10,
+  kPmrmscl = 0xe14,
+  kPmrmscu = 0xe18,
+};
+
+/// Where the doorbells of PCIe controllers begin.
+inline constexpr std::uint32_t kDoorbellOffset = 0x1000;
+
+/// Whether `property` has 8 bytes; the others have 4.
+constexpr bool is_8_byte_property(Property property) {
+  return property == Property::kCap || property == Property::kAsq || property == Property::kAcq ||
+         property == Property::kBpmbl || property == Property::kCmbmsc;
+}
+
+/// CAP, Controller Capabilities. [Base 2.1 §3.1.4.1]
+struct Cap {
+  std::uint64_t raw = 0;
+
+  /// MQES converted: how many entries an I/O queue may have.
+  constexpr std::uint32_t max_queue_entries() const {
+    return static_cast<std::uint32_t>(raw & 0xffff) + 1;
+  }
+  constexpr bool contiguous_queues_required() const { return bit(16); }
+  constexpr bool supports_weighted_round_robin() const { return bit(17); }
+  /// TO converted: the longest that CSTS.RDY takes to follow CC.EN; may be 0.
+  constexpr std::uint32_t timeout_ms() const {
+    return static_cast<std::uint32_t>((raw >> 24) & 0xff) * 500;
+  }
+  /// DSTRD converted: bytes from one doorbell to the next.
+  constexpr std::uint32_t doorbell_stride_bytes() const { return 4u << ((raw >> 32) & 0xf); }
+  constexpr bool supports_subsystem_reset() const { return bit(36); }
+  constexpr bool supports_nvm_command_set() const { return bit(37); }
+  /// CSS bit 6: one or more I/O command sets, selected per namespace (CC.CSS 110b).
+  constexpr bool supports_io_command_sets() const { return bit(43); }
+  /// CSS bit 7: no I/O command set, an administrative or discovery controller.
+  constexpr bool supports_admin_only() const { return bit(44); }
+  /// MPSMIN and MPSMAX converted to bytes.
+  constexpr std::uint64_t min_page_bytes() const { return 1ull << (12 + ((raw >> 48) & 0xf)); }
+  constexpr std::uint64_t max_page_bytes() const { return 1ull << (12 + ((raw >> 52) & 0xf)); }
+  constexpr bool supports_pmr() const { return bit(56); }
+  constexpr bool supports_cmb() const { return bit(57); }
+  constexpr bool supports_subsystem_shutdown() const { return bit(58); }
+  /// CRMS: which ready modes there are; the timeouts are then in CRTO.
+  constexpr bool supports_ready_with_media() const { return bit(59); }
+  constexpr bool supports_ready_independent_of_media() const { return bit(60); }
+
+ private:
+  constexpr bool bit(unsigned index) const { return ((raw >> index) & 1) != 0; }
+};
+
+/// VS, Version: 0x00020100 is 2.1.0. [Base 2.1 §3.1.4.2]
+struct Vs {
+  std::uint32_t raw = 0;
+
+  static constexpr Vs make(std::uint32_t major, std::uint32_t minor, std::uint32_t tertiary = 0) {
+    return {(major << 16) | (minor << 8) | tertiary};
+  }
+  constexpr std::uint32_t major_version() const { return raw >> 16; }
+  constexpr std::uint32_t minor_version() const { return (raw >> 8) & 0xff; }
+  constexpr std::uint32_t tertiary_version() const { return raw & 0xff; }
+  constexpr bool at_least(std::uint32_t major, std::uint32_t minor) const {
+    return raw >= make(major, minor).raw;
+  }
+};
+
+/// CC.SHN, Shutdown Notification.
+enum class ShutdownNotification : std::uint8_t { kNone = 0, kNormal = 1, kAbrupt = 2 };
+
+/// CC.CSS, I/O Command Set Selected.
+enum class CommandSetSelection : std::uint8_t { kNvm = 0, kAllSupported = 6, kAdminOnly = 7 };
+
+/// CC.AMS, Arbitration Mechanism Selected.
+enum class Arbitration : std::uint8_t { kRoundRobin = 0, kWeightedRoundRobin = 1, kVendor = 7 };
+
+/// CC, Controller Configuration. [Base 2.1 §3.1.4.5]
+struct Cc {
+  std::uint32_t raw = 0;
+
+  constexpr bool enabled() const { return (raw & 1) != 0; }
+  constexpr void set_enabled(bool on) { set(0, 1, on ? 1 : 0); }
+  constexpr CommandSetSelection css() const {
+    return static_cast<CommandSetSelection>(get(4, 0x7));
+  }
+  constexpr void set_css(CommandSetSelection css) { set(4, 0x7, static_cast<std::uint32_t>(css)); }
+  /// MPS converted: bytes in a memory page.
+  constexpr std::uint64_t page_bytes() const { return 1ull << (12 + get(7, 0xf)); }
+  /// `page_shift` is log2 of the page size in bytes, 12 to 27.
+  constexpr void set_page_shift(std::uint32_t page_shift) { set(7, 0xf, page_shift - 12); }
+  constexpr Arbitration ams() const { return static_cast<Arbitration>(get(11, 0x7)); }
+  constexpr void set_ams(Arbitration ams) { set(11, 0x7, static_cast<std::uint32_t>(ams)); }
+  constexpr ShutdownNotification shn() const {
+    return static_cast<ShutdownNotification>(get(14, 0x3));
+  }
+  constexpr void set_shn(ShutdownNotification shn) {
+    set(14, 0x3, static_cast<std::uint32_t>(shn));
+  }
+  /// IOSQES and IOCQES converted: bytes in an entry of the I/O queues.
+  constexpr std::uint32_t io_sqe_bytes() const { return 1u << get(16, 0xf); }
+  constexpr std::uint32_t io_cqe_bytes() const { return 1u << get(20, 0xf); }
+  /// Sets the entry sizes that every command set of today has: 64 and 16 bytes.
+  constexpr void set_standard_entry_sizes() {
+    set(16, 0xf, 6);
+    set(20, 0xf, 4);
+  }
+  /// CRIME: become ready without waiting for the media.
+  constexpr bool ready_independent_of_media() const { return get(24, 1) != 0; }
+  constexpr void set_ready_independent_of_media(bool on) { set(24, 1, on ? 1 : 0); }
+
+ private:
+  constexpr std::uint32_t get(unsigned shift, std::uint32_t mask) const {
+    return (raw >> shift) & mask;
+  }
+  constexpr void set(unsigned shift, std::uint32_t mask, std::uint32_t value) {
+    raw = (raw & ~(mask << shift)) | ((value & mask) << shift);
+  }
+};
+
+/// CSTS.SHST, Shutdown Status.
+enum class ShutdownStatus : std::uint8_t { kNormal = 0, kOccurring = 1, kComplete = 2 };
+
+/// CSTS, Controller Status. [Base 2.1 §3.1.4.6]
+struct Csts {
+  std::uint32_t raw = 0;
+
+  constexpr bool ready() const { return (raw & 1) != 0; }
+  /// CFS: the controller is in a fatal state and has to be reset.
+  constexpr bool fatal() const { return (raw & 2) != 0; }
+  constexpr ShutdownStatus shst() const { return static_cast<ShutdownStatus>((raw >> 2) & 0x3); }
+  constexpr bool subsystem_reset_occurred() const { return (raw & 0x10) != 0; }
+  constexpr bool processing_paused() const { return (raw & 0x20) != 0; }
+  /// All ones is what PCIe reads when the device is gone.
+  constexpr bool all_ones() const { return raw == 0xffffffff; }
+
+  static constexpr std::uint32_t kReady = 1u << 0;
+  static constexpr std::uint32_t kFatal = 1u << 1;
+  static constexpr std::uint32_t kShutdownOccurring = 1u << 2;
+  static constexpr std::uint32_t kShutdownComplete = 2u << 2;
+};
+
+/// AQA, Admin Queue Attributes. [Base 2.1 §3.1.4.8]
+struct Aqa {
+  std::uint32_t raw = 0;
+
+  /// Entries in 2 .. 4096, converted to the 0's based fields.
+  static constexpr Aqa make(std::uint32_t sq_entries, std::uint32_t cq_entries) {
+    return {(((cq_entries - 1) & 0xfff) << 16) | ((sq_entries - 1) & 0xfff)};
+  }
+  constexpr std::uint32_t sq_entries() const { return (raw & 0xfff) + 1; }
+  constexpr std::uint32_t cq_entries() const { return ((raw >> 16) & 0xfff) + 1; }
+};
+
+/// CRTO, Controller Ready Timeouts; valid when CAP names a ready mode. [Base 2.1 §3.1.4.22]
+struct Crto {
+  std::uint32_t raw = 0;
+
+  constexpr std::uint32_t ready_with_media_ms() const { return (raw & 0xffff) * 500; }
+  constexpr std::uint32_t ready_independent_of_media_ms() const { return (raw >> 16) * 500; }
+};
+
+/// What a write to NSSR has to be ("NVMe") to reset the subsystem. [Base 2.1 §3.1.4.7]
+inline constexpr std::uint32_t kSubsystemResetValue = 0x4e564d65;
+
+}  // namespace nvublk::nvme::spec

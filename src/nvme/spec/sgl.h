@@ -1,0 +1,104 @@
+#pragma once
+
+// Scatter gather list descriptors. [Base 2.1 §4.3.2]
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "engine/endian.h"
+
+namespace nvublk::nvme::spec {
+
+/// Bits 7:4 of the identifier byte. [Base 2.1 §4.3.2]
+enum class SglType : std::uint8_t {
+  kDataBlock = 0x0,
+  kBitBucket = 0x1,
+  kSegment = 0x2,
+  kLastSegment = 0x3,
+  kKeyedDataBlock = 0x4,
+  kTransportDataBlock = 0x5,
+  kVendorSpecific = 0xf,
+};
+
+/// Bits 3:0 of the identifier byte. [Base 2.1 §4.3.2]
+enum class SglSubtype : std::uint8_t {
+  kAddress = 0x0,
+  kOffset = 0x1,
+  kTransportA = 0xa,
+  kInvalidateKey = 0xf,  ///< keyed data blocks of RDMA: the controller invalidates the key
+};
+
+/// A descriptor of 16 bytes in the form of all types but the keyed one. `length` is in bytes; the
+/// meaning of `address` follows from the subtype: an address, or an offset into the capsule's data.
+struct SglDescriptor {
+  Le64 address;
+  Le32 length;
+  std::array<std::uint8_t, 3> reserved12{};
+  std::uint8_t identifier = 0;
+
+  constexpr SglType type() const { return static_cast<SglType>(identifier >> 4); }
+  constexpr SglSubtype subtype() const { return static_cast<SglSubtype>(identifier & 0xf); }
+
+  static constexpr std::uint8_t make_identifier(SglType type, SglSubtype subtype) {
+    return static_cast<std::uint8_t>((static_cast<unsigned>(type) << 4) |
+                                     static_cast<unsigned>(subtype));
+  }
+
+  /// Data inside the command capsule, `offset` bytes after the start of its data (ICDOFF counts
+  /// from there too). [Base 2.1 §4.3.2] [TCP 1.1 §3.3.2]
+  static constexpr SglDescriptor in_capsule(std::uint64_t offset, std::uint32_t length_bytes) {
+    SglDescriptor sgl;
+    sgl.address = offset;
+    sgl.length = length_bytes;
+    sgl.identifier = make_identifier(SglType::kDataBlock, SglSubtype::kOffset);
+    return sgl;
+  }
+
+  /// Data that the TCP transport moves by R2T/H2CData or C2HData. [TCP 1.1 §3.3.2]
+  static constexpr SglDescriptor transport(std::uint32_t length_bytes) {
+    SglDescriptor sgl;
+    sgl.length = length_bytes;
+    sgl.identifier = make_identifier(SglType::kTransportDataBlock, SglSubtype::kTransportA);
+    return sgl;
+  }
+
+  /// Host memory at `address`, for transports that address it (PCIe).
+  static constexpr SglDescriptor data_block(std::uint64_t address, std::uint32_t length_bytes) {
+    SglDescriptor sgl;
+    sgl.address = address;
+    sgl.length = length_bytes;
+    sgl.identifier = make_identifier(SglType::kDataBlock, SglSubtype::kAddress);
+    return sgl;
+  }
+
+  friend constexpr bool operator==(const SglDescriptor&, const SglDescriptor&) = default;
+};
+
+static_assert(sizeof(SglDescriptor) == 16);
+static_assert(offsetof(SglDescriptor, length) == 8);
+static_assert(offsetof(SglDescriptor, identifier) == 15);
+static_assert(std::is_trivially_copyable_v<SglDescriptor>);
+
+/// A keyed descriptor: remote memory named by an RDMA key. The length has 24 bits only.
+/// [Base 2.1 §4.3.2]
+struct KeyedSglDescriptor {
+  Le64 address;
+  Le24 length;
+  Le32 key;
+  std::uint8_t identifier = 0;
+
+  constexpr SglType type() const { return static_cast<SglType>(identifier >> 4); }
+  constexpr SglSubtype subtype() const { return static_cast<SglSubtype>(identifier & 0xf); }
+
+  friend constexpr bool operator==(const KeyedSglDescriptor&, const KeyedSglDescriptor&) = default;
+};
+
+static_assert(sizeof(KeyedSglDescriptor) == 16);
+static_assert(offsetof(KeyedSglDescriptor, length) == 8);
+static_assert(offsetof(KeyedSglDescriptor, key) == 11);
+static_assert(offsetof(KeyedSglDescriptor, identifier) == 15);
+static_assert(std::is_trivially_copyable_v<KeyedSglDescriptor>);
+
+}  // namespace nvublk::nvme::spec
