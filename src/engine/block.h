@@ -1,0 +1,93 @@
+#pragma once
+
+// The block seam: where front-ends (ublk, FUSE) and back-ends (NVMe namespaces) meet. Neither knows
+// the other. A request stays on the shard it was submitted on, and its completion runs there.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/intrusive_list.h"
+
+namespace nvublk {
+
+enum class BlockOp : std::uint8_t { kRead, kWrite, kFlush, kDiscard, kWriteZeroes };
+
+/// What a device can do; front-ends hand it to the kernel so that requests arrive already the right
+/// size. Sizes in logical blocks unless the name says bytes; 0 means "not supported" for the
+/// operations and "no limit" for boundaries.
+struct BlockGeometry {
+  std::uint32_t block_size_bytes = 512;
+  std::uint32_t physical_block_size_bytes =
+      512;  ///< what the device writes without read-modify-write
+  std::uint32_t optimal_io_size_bytes = 0;
+  std::uint64_t size_blocks = 0;
+  std::uint32_t max_transfer_bytes = 128 * 1024;  ///< largest read or write
+  std::uint32_t boundary_blocks = 0;              ///< requests should not cross multiples of this
+  std::uint32_t segment_boundary_mask = 0;        ///< page size - 1 where PRPs need it, else 0
+  std::uint32_t max_discard_blocks = 0;
+  std::uint32_t discard_granularity_bytes = 0;
+  std::uint32_t discard_alignment_bytes = 0;
+  std::uint32_t max_write_zeroes_blocks = 0;
+  bool volatile_write_cache = false;
+  bool fua = false;
+  bool read_only = false;
+
+  std::uint64_t size_bytes() const { return size_blocks * block_size_bytes; }
+  bool operator==(const BlockGeometry&) const = default;
+};
+
+/// Where a front-end's tag has its data: fixed for the life of the queue, so that a back-end can
+/// register it once.
+struct BlockBuffer {
+  std::byte* data = nullptr;
+  std::uint32_t length_bytes = 0;
+};
+
+class BlockQueue;
+struct BlockRequestTag;
+
+/// One request. The front-end owns it and must not touch it between submit() and `done`.
+struct BlockRequest : ListHook<BlockRequestTag> {
+  /// `request.error` is 0 or a positive errno. Runs on the submitting shard, in the completion
+  /// phase.
+  using Done = void (*)(BlockRequest& request);
+
+  BlockOp op = BlockOp::kRead;
+  bool fua = false;       ///< write: durable before it completes
+  bool no_unmap = false;  ///< write zeroes: keep the blocks allocated
+  std::uint16_t tag =
+      0;  ///< which of the queue's buffers `data` is, for back-ends that registered it
+  std::uint32_t blocks = 0;
+  std::uint64_t lba = 0;
+  std::byte* data = nullptr;  ///< blocks * block_size bytes for reads and writes
+  Done done = nullptr;
+  int error = 0;
+
+  BlockQueue* queue = nullptr;  ///< back-end's: where it was submitted
+  std::uint32_t attempts = 0;   ///< back-end's: how often it was given to a device
+};
+
+/// A back-end's queue on one shard. Shard-affine.
+class BlockQueue {
+ public:
+  virtual ~BlockQueue() = default;
+  /// Takes the request; it completes later through request.done, possibly before submit() returns.
+  /// The request must respect the geometry; one that does not completes with EINVAL. Never fails
+  /// for lack of resources: it waits inside.
+  virtual void submit(BlockRequest& request) = 0;
+};
+
+/// A back-end's device. `geometry` is immutable; queues are handed out by index and used on the
+/// shard with that index.
+class BlockDevice {
+ public:
+  virtual ~BlockDevice() = default;
+  virtual const BlockGeometry& geometry() const = 0;
+  /// How many queues there are, one per I/O shard that the device uses.
+  virtual unsigned queue_count() const = 0;
+  /// The id (Shard::id) of the shard on which queue `index` must be used.
+  virtual unsigned queue_shard(unsigned index) const = 0;
+  virtual BlockQueue& queue(unsigned index) = 0;
+};
+
+}  // namespace nvublk

@@ -1,0 +1,77 @@
+#pragma once
+
+// What the service sees of a front-end: something that shows a BlockDevice to the operating system
+// as a block device node. Implemented by ublk and FUSE. All methods are called on the control
+// shard; callbacks run there too.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/block.h"
+#include "engine/error.h"
+
+namespace nvublk {
+
+class Shard;
+
+/// The daemon's threads, as front-ends and back-ends get them. Immutable after construction.
+struct ShardSet {
+  Shard* control = nullptr;
+  std::vector<Shard*> io;  ///< io[i]->id() == i
+};
+
+struct BlockExportOptions {
+  std::string name;      ///< "nvublk0n1": file name, partition label, log prefix
+  int id = -1;           ///< the number in /dev/ublkbN, -1: any
+  unsigned queues = 0;   ///< 0: one per queue of the device
+  unsigned depth = 128;  ///< requests per queue, 1 to 1024
+  bool read_only = false;
+  std::string run_directory;  ///< where files of this export may live
+};
+
+struct BlockExportStatistics {
+  std::uint64_t in_flight = 0;
+  std::uint64_t reads = 0;
+  std::uint64_t writes = 0;
+  std::uint64_t flushes = 0;
+  std::uint64_t discards = 0;
+  std::uint64_t write_zeroes = 0;
+  std::uint64_t read_bytes = 0;
+  std::uint64_t write_bytes = 0;
+  std::uint64_t errors = 0;
+};
+
+struct BlockExportInfo {
+  std::string device;    ///< "/dev/ublkb0" or "/dev/loop3"; empty until it can be opened
+  std::string frontend;  ///< "ublk" or "fuse"
+  std::string state;     ///< "starting", "live", "stopping", "stopped", "failed"
+  unsigned queues = 0;
+  unsigned depth = 0;
+  std::vector<std::string>
+      features;  ///< negotiated, in the kernel's names, such as "USER_RECOVERY"
+};
+
+class BlockExport {
+ public:
+  /// A control path callback; may allocate.
+  using Done = std::function<void(Status status)>;
+
+  virtual ~BlockExport() = default;
+
+  /// Makes the device. `done` runs once it can be opened, or with the reason why not; then nothing
+  /// is left behind.
+  virtual void start(Done done) = 0;
+  /// Takes the device away. Without `force` a device that is open or mounted is refused with kBusy
+  /// and the text says who holds it. With `force` it always ends: requests that are still with the
+  /// back-end are waited for, new ones fail. Only after `done` may this object, and the
+  /// BlockDevice, be destroyed.
+  virtual void stop(bool force, Done done) = 0;
+
+  virtual BlockExportInfo info() const = 0;
+  /// Counters summed over the queues; may be a moment old.
+  virtual BlockExportStatistics statistics() const = 0;
+};
+
+}  // namespace nvublk

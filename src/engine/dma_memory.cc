@@ -1,0 +1,55 @@
+#include "engine/dma_memory.h"
+
+#include <cerrno>
+
+#include <sys/mman.h>
+
+namespace nvublk {
+
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kHugePage = 2 * 1024 * 1024;
+
+constexpr std::size_t round_up(std::size_t value, std::size_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+}  // namespace
+
+Result<DmaRegion> DmaRegion::allocate(std::size_t length_bytes) {
+  CHECK(length_bytes > 0);
+  DmaRegion region;
+  constexpr int kProtection = PROT_READ | PROT_WRITE;
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+  // A region much smaller than a huge page would waste one.
+  if (length_bytes >= kHugePage / 2) {
+    const std::size_t size = round_up(length_bytes, kHugePage);
+    void* memory = ::mmap(nullptr, size, kProtection, kFlags | MAP_HUGETLB, -1, 0);
+    if (memory != MAP_FAILED) {
+      region.data_ = static_cast<std::byte*>(memory);
+      region.length_bytes_ = size;
+      region.huge_ = true;
+      region.locked_ = true;
+      return region;
+    }
+  }
+  const std::size_t size = round_up(length_bytes, kPage);
+  void* memory = ::mmap(nullptr, size, kProtection, kFlags, -1, 0);
+  if (memory == MAP_FAILED) {
+    return fail_errno(errno, "cannot allocate " + std::to_string(size) + " bytes for I/O buffers");
+  }
+  region.data_ = static_cast<std::byte*>(memory);
+  region.length_bytes_ = size;
+  region.locked_ = ::mlock(memory, size) == 0;
+  return region;
+}
+
+DmaRegion::~DmaRegion() {
+  CHECK(uses_ == 0);
+  if (data_ != nullptr) {
+    ::munmap(data_, length_bytes_);
+  }
+}
+
+}  // namespace nvublk

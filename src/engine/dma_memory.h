@@ -1,0 +1,75 @@
+#pragma once
+
+// Memory that a device, or the kernel, reads and writes while we look away: huge pages where there
+// are any, else locked 4 KiB pages. A region cannot be released while somebody may still write to
+// it: hold a DmaUse for as long as that is so.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include "engine/check.h"
+#include "engine/error.h"
+
+namespace nvublk {
+
+class DmaRegion {
+ public:
+  /// Zeroed, page aligned memory of at least `length_bytes`. Falls back from huge pages to normal
+  /// ones, and from locked to unlocked ones if the limit on locked memory forbids it.
+  static Result<DmaRegion> allocate(std::size_t length_bytes);
+
+  DmaRegion() = default;
+  DmaRegion(DmaRegion&& other) noexcept { swap(other); }
+  DmaRegion& operator=(DmaRegion&& other) noexcept {
+    DmaRegion moved(std::move(other));
+    swap(moved);
+    return *this;
+  }
+  DmaRegion(const DmaRegion&) = delete;
+  DmaRegion& operator=(const DmaRegion&) = delete;
+  ~DmaRegion();
+
+  std::byte* data() const { return data_; }
+  std::size_t size_bytes() const { return length_bytes_; }
+  std::span<std::byte> span() const { return {data_, length_bytes_}; }
+  bool huge() const { return huge_; }
+  bool locked() const { return locked_; }
+
+ private:
+  friend class DmaUse;
+  void swap(DmaRegion& other) noexcept {
+    CHECK(uses_ == 0 && other.uses_ == 0);
+    std::swap(data_, other.data_);
+    std::swap(length_bytes_, other.length_bytes_);
+    std::swap(huge_, other.huge_);
+    std::swap(locked_, other.locked_);
+  }
+
+  std::byte* data_ = nullptr;
+  std::size_t length_bytes_ = 0;
+  bool huge_ = false;
+  bool locked_ = false;
+  std::uint32_t uses_ = 0;
+};
+
+/// As long as it lives, its region stays: a device may write there.
+class DmaUse {
+ public:
+  explicit DmaUse(DmaRegion& region) : region_(&region) { region.uses_++; }
+  DmaUse(DmaUse&& other) noexcept : region_(std::exchange(other.region_, nullptr)) {}
+  DmaUse(const DmaUse&) = delete;
+  DmaUse& operator=(const DmaUse&) = delete;
+  DmaUse& operator=(DmaUse&&) = delete;
+  ~DmaUse() {
+    if (region_ != nullptr) {
+      region_->uses_--;
+    }
+  }
+
+ private:
+  DmaRegion* region_;
+};
+
+}  // namespace nvublk

@@ -1,0 +1,42 @@
+#pragma once
+
+// The only channel between shards: messages posted from any thread, delivered in order on the
+// mailbox's own shard. Intrusive; a message belongs to the receiver until its handler runs.
+
+#include <atomic>
+
+#include "engine/fd.h"
+
+namespace nvublk {
+
+struct Message {
+  using Deliver = void (*)(Message& message);
+  Deliver deliver = nullptr;
+  Message* next = nullptr;
+};
+
+class Mailbox {
+ public:
+  Mailbox();
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+
+  /// Any thread. Wakes the receiver if it sleeps.
+  void post(Message& message);
+
+  /// Receiver only: delivers all that has arrived, oldest first; returns how many.
+  unsigned deliver();
+  /// Receiver only: announces that it is about to sleep. False if there is mail: do not sleep.
+  bool prepare_sleep();
+  void awake() { sleeping_.store(false, std::memory_order_relaxed); }
+  /// Readable (8 bytes, an eventfd) after a post to a sleeping receiver.
+  int wake_fd() const { return wake_fd_.get(); }
+
+ private:
+  // Newest first; deliver() reverses. One exchange takes everything.
+  std::atomic<Message*> head_{nullptr};
+  std::atomic<bool> sleeping_{false};
+  UniqueFd wake_fd_;
+};
+
+}  // namespace nvublk

@@ -1,0 +1,196 @@
+#include "engine/reactor.h"
+
+#include "engine/check.h"
+
+namespace nvublk {
+
+const char* idle_mode_name(IdleMode mode) {
+  switch (mode) {
+    case IdleMode::kBusy:
+      return "busy";
+    case IdleMode::kAdaptive:
+      return "adaptive";
+    case IdleMode::kInterrupt:
+      return "interrupt";
+  }
+  return "unknown";
+}
+
+Result<std::unique_ptr<Reactor>> Reactor::create(const Options& options) {
+  std::unique_ptr<Reactor> reactor(new Reactor(options));
+  auto ring = Uring::create(options.ring);
+  if (!ring) {
+    return std::unexpected(std::move(ring.error()));
+  }
+  reactor->ring_ = std::move(*ring);
+  reactor->wake_.reactor = reactor.get();
+  reactor->wake_.complete = [](RingOp& op, std::int32_t, std::uint32_t) {
+    static_cast<WakeOp&>(op).reactor->arm_wake();
+  };
+  reactor->stop_message_.reactor = reactor.get();
+  reactor->stop_message_.deliver = [](Message& message) {
+    static_cast<StopMessage&>(message).reactor->stopping_ = true;
+  };
+  reactor->arm_wake();
+  return reactor;
+}
+
+Reactor::~Reactor() {
+  ring_.reset();
+}
+
+void Reactor::arm_wake() {
+  io_uring_sqe* sqe = ring_->prepare(wake_);
+  io_uring_prep_read(sqe, mailbox_.wake_fd(), &wake_.value, sizeof(wake_.value), 0);
+  io_uring_sqe_set_data(sqe, &wake_);
+}
+
+void Reactor::run() {
+  while (!stopping_) {
+    turn(true);
+  }
+}
+
+void Reactor::stop() {
+  mailbox_.post(stop_message_);
+}
+
+void Reactor::turn(bool may_sleep) {
+  counters_.turns++;
+  now_ = Clock::now();
+  unsigned progress = 0;
+  // 1 mailbox
+  progress += mailbox_.deliver();
+  // 2 reap io_uring into a batch; 3 poll NVMe completion queues; 4 run completions
+  progress += reap_and_run();
+  // 5 hand new front-end requests down
+  progress += run_feeders();
+  // 6 timers and teardown
+  progress += timers_.fire(now_);
+  progress += run_deferred();
+  // 7 ring doorbells once per queue
+  flush_all();
+  // 7 one io_uring_enter for everything, which 8 (idle policy) lets sleep or not
+  enter(progress > 0, may_sleep && !stopping_);
+}
+
+unsigned Reactor::reap_and_run() {
+  const std::span<Uring::Reaped> batch = ring_->reap(batch_);
+  unsigned progress = 0;
+  for (auto poller = pollers_.begin(); poller != pollers_.end();) {
+    Poller& current = *poller;
+    ++poller;
+    progress += current.poll();
+  }
+  counters_.polled += progress;
+  for (const Uring::Reaped& reaped : batch) {
+    reaped.op->complete(*reaped.op, reaped.result, reaped.flags);
+  }
+  counters_.completions += batch.size();
+  return progress + static_cast<unsigned>(batch.size());
+}
+
+unsigned Reactor::run_feeders() {
+  unsigned fed = 0;
+  while (!feeders_.empty()) {
+    feeders_.pop_front().feed();
+    fed++;
+  }
+  return fed;
+}
+
+unsigned Reactor::run_deferred() {
+  // Only what is there now: work that defers itself again waits for the next turn.
+  IntrusiveList<Deferred, DeferTag> ready;
+  ready.splice_front(deferred_);
+  unsigned ran = 0;
+  while (!ready.empty()) {
+    Deferred& work = ready.pop_front();
+    work.run_(work, work.context_);
+    ran++;
+  }
+  return ran;
+}
+
+void Reactor::flush_all() {
+  while (!flushers_.empty()) {
+    flushers_.pop_front().flush();
+  }
+}
+
+bool Reactor::may_sleep_now(bool progress) {
+  if (progress || !feeders_.empty() || !flushers_.empty() || !deferred_.empty()) {
+    return false;
+  }
+  if (options_.mode == IdleMode::kBusy) {
+    return false;
+  }
+  if (options_.mode == IdleMode::kAdaptive && now_ - last_progress_ < options_.spin) {
+    return false;
+  }
+  for (Poller& poller : pollers_) {
+    if (!poller.arm()) {
+      return false;
+    }
+  }
+  return mailbox_.prepare_sleep();
+}
+
+void Reactor::enter(bool progress, bool may_sleep) {
+  if (progress) {
+    last_progress_ = now_;
+  }
+  if (may_sleep && may_sleep_now(progress)) {
+    counters_.sleeps++;
+    ring_->enter(timers_.next_deadline());
+    mailbox_.awake();
+    return;
+  }
+  if (ring_->has_work()) {
+    ring_->enter(Uring::kDoNotWait);
+  }
+}
+
+void Reactor::request_feed(Feeder& feeder) {
+  if (!IntrusiveList<Feeder, FeedTag>::contains_anywhere(feeder)) {
+    feeders_.push_back(feeder);
+  }
+}
+
+void Reactor::cancel_feed(Feeder& feeder) {
+  if (IntrusiveList<Feeder, FeedTag>::contains_anywhere(feeder)) {
+    IntrusiveList<Feeder, FeedTag>::remove(feeder);
+  }
+}
+
+void Reactor::request_flush(Flusher& flusher) {
+  if (!IntrusiveList<Flusher, FlushTag>::contains_anywhere(flusher)) {
+    flushers_.push_back(flusher);
+  }
+}
+
+void Reactor::cancel_flush(Flusher& flusher) {
+  if (IntrusiveList<Flusher, FlushTag>::contains_anywhere(flusher)) {
+    IntrusiveList<Flusher, FlushTag>::remove(flusher);
+  }
+}
+
+void Reactor::defer(Deferred& work) {
+  if (!IntrusiveList<Deferred, DeferTag>::contains_anywhere(work)) {
+    deferred_.push_back(work);
+  }
+}
+
+void Reactor::cancel(Deferred& work) {
+  if (IntrusiveList<Deferred, DeferTag>::contains_anywhere(work)) {
+    IntrusiveList<Deferred, DeferTag>::remove(work);
+  }
+}
+
+Reactor::Counters Reactor::counters() const {
+  Counters counters = counters_;
+  counters.enters = ring_->enters();
+  return counters;
+}
+
+}  // namespace nvublk

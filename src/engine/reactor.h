@@ -1,0 +1,168 @@
+#pragma once
+
+// One thread's loop. It owns the ring, the timers and the mailbox of a shard and runs eight phases
+// in a fixed order (see Reactor::turn). Shard-affine, but for post() and stop().
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "engine/intrusive_list.h"
+#include "engine/mailbox.h"
+#include "engine/timer_queue.h"
+#include "engine/uring.h"
+
+namespace nvublk {
+
+struct PollerTag;
+struct FlushTag;
+struct FeedTag;
+struct DeferTag;
+
+/// Phase 3: something whose completions appear in memory (an NVMe completion queue, a CQ of verbs).
+class Poller : public ListHook<PollerTag> {
+ public:
+  /// Collects what has completed; returns how many. Never blocks.
+  virtual unsigned poll() = 0;
+  /// Arms the interrupt before the shard sleeps. False if something has arrived meanwhile.
+  virtual bool arm() = 0;
+
+ protected:
+  ~Poller() = default;
+};
+
+/// Phase 5: a front-end queue that collected requests while completions ran.
+class Feeder : public ListHook<FeedTag> {
+ public:
+  virtual void feed() = 0;
+
+ protected:
+  ~Feeder() = default;
+};
+
+/// Phase 7: a queue with a doorbell to ring or PDUs to send.
+class Flusher : public ListHook<FlushTag> {
+ public:
+  virtual void flush() = 0;
+
+ protected:
+  ~Flusher() = default;
+};
+
+/// Phase 6: work put off to where nothing of its owner is on the stack, such as teardown.
+class Deferred : public ListHook<DeferTag> {
+ public:
+  using Run = void (*)(Deferred& work, void* context);
+  Deferred(Run run, void* context) : run_(run), context_(context) {}
+
+ private:
+  friend class Reactor;
+  Run run_;
+  void* context_;
+};
+
+enum class IdleMode : std::uint8_t {
+  kBusy,       ///< never sleeps
+  kAdaptive,   ///< spins while I/O is in flight and for a short while after, then sleeps
+  kInterrupt,  ///< sleeps whenever nothing is ready
+};
+
+/// "busy", "adaptive" or "interrupt".
+const char* idle_mode_name(IdleMode mode);
+
+class Reactor {
+ public:
+  struct Options {
+    IdleMode mode = IdleMode::kAdaptive;
+    Duration spin =
+        microseconds(50);  ///< adaptive: how long after the last event to go on spinning
+    Uring::Options ring;
+  };
+  struct Counters {
+    std::uint64_t turns = 0;
+    std::uint64_t sleeps = 0;
+    std::uint64_t completions = 0;  ///< of the ring
+    std::uint64_t polled = 0;       ///< by pollers
+    std::uint64_t enters = 0;       ///< calls of io_uring_enter
+  };
+
+  static Result<std::unique_ptr<Reactor>> create(const Options& options);
+  ~Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  /// Turns until stop() was called.
+  void run();
+  /// One round of the eight phases; sleeps in it only if `may_sleep`.
+  void turn(bool may_sleep);
+  /// Any thread: makes run() return after the current turn.
+  void stop();
+
+  Uring& ring() { return *ring_; }
+  /// The time this turn began or last looked at the clock.
+  Instant now() const { return now_; }
+
+  void add_poller(Poller& poller) { pollers_.push_back(poller); }
+  void remove_poller(Poller& poller) { IntrusiveList<Poller, PollerTag>::remove(poller); }
+  /// Has `feeder.feed()` called in phase 5 of this turn (of the next one, after that phase).
+  void request_feed(Feeder& feeder);
+  void cancel_feed(Feeder& feeder);
+  void request_flush(Flusher& flusher);
+  void cancel_flush(Flusher& flusher);
+  void defer(Deferred& work);
+  void cancel(Deferred& work);
+
+  void arm(Timer& timer, Instant deadline) { timers_.arm(timer, deadline); }
+  void arm_after(Timer& timer, Duration delay) { timers_.arm(timer, now_ + delay); }
+  void cancel(Timer& timer) { timers_.cancel(timer); }
+
+  /// Requests given to a device and not answered yet; while there are any, adaptive mode spins.
+  void add_in_flight(unsigned count) { in_flight_ += count; }
+  void remove_in_flight(unsigned count) { in_flight_ -= count; }
+  unsigned in_flight() const { return in_flight_; }
+
+  /// Any thread. The message is delivered in phase 1.
+  void post(Message& message) { mailbox_.post(message); }
+
+  IdleMode mode() const { return options_.mode; }
+  Counters counters() const;
+
+ private:
+  struct WakeOp : RingOp {
+    Reactor* reactor = nullptr;
+    std::uint64_t value = 0;
+  };
+  struct StopMessage : Message {
+    Reactor* reactor = nullptr;
+  };
+  static constexpr std::size_t kBatch = 512;
+
+  explicit Reactor(const Options& options) : options_(options) {}
+  void arm_wake();
+  unsigned reap_and_run();
+  unsigned run_feeders();
+  unsigned run_deferred();
+  void flush_all();
+  void enter(bool progress, bool may_sleep);
+  bool may_sleep_now(bool progress);
+
+  Options options_;
+  std::unique_ptr<Uring> ring_;
+  Mailbox mailbox_;
+  TimerQueue timers_;
+  WakeOp wake_;
+  StopMessage stop_message_;
+  bool stopping_ = false;
+  Instant now_ = Clock::now();
+  Instant last_progress_ = Instant::min();
+  unsigned in_flight_ = 0;
+  Counters counters_;
+  std::array<Uring::Reaped, kBatch> batch_{};
+  IntrusiveList<Poller, PollerTag> pollers_;
+  IntrusiveList<Feeder, FeedTag> feeders_;
+  IntrusiveList<Flusher, FlushTag> flushers_;
+  IntrusiveList<Deferred, DeferTag> deferred_;
+};
+
+}  // namespace nvublk

@@ -1,0 +1,98 @@
+#include "engine/shard.h"
+
+#include <future>
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include "engine/check.h"
+
+namespace nvublk {
+
+namespace {
+
+thread_local Shard* current_shard = nullptr;
+thread_local bool thread_sealed = false;
+
+void pin_current_thread(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<unsigned>(cpu), &set);
+  // A CPU that went offline is no reason to fail: the thread then runs where the kernel puts it.
+  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+}  // namespace
+
+Shard* Shard::current() {
+  return current_shard;
+}
+
+void Shard::seal_current_thread(bool sealed) {
+  thread_sealed = sealed;
+}
+bool Shard::current_thread_sealed() {
+  return thread_sealed;
+}
+
+Status Shard::prepare_thread() {
+  if (!options_.name.empty()) {
+    pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
+  }
+  if (options_.cpu >= 0) {
+    pin_current_thread(options_.cpu);
+  }
+  // The default slack of 50 us would be added to every sleep with a deadline.
+  ::prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0);
+  auto reactor = Reactor::create(options_.reactor);
+  if (!reactor) {
+    return std::unexpected(std::move(reactor.error()));
+  }
+  reactor_ = std::move(*reactor);
+  current_shard = this;
+  return {};
+}
+
+Result<std::unique_ptr<Shard>> Shard::start(const Options& options) {
+  std::unique_ptr<Shard> shard(new Shard(options));
+  std::promise<Status> prepared;
+  std::future<Status> outcome = prepared.get_future();
+  Shard* self = shard.get();
+  shard->thread_ = std::thread([self, &prepared] {
+    Status status = self->prepare_thread();
+    const bool ready = status.has_value();
+    prepared.set_value(std::move(status));
+    if (ready) {
+      self->reactor_->run();
+      current_shard = nullptr;
+      self->reactor_.reset();
+    }
+  });
+  Status status = outcome.get();
+  if (!status) {
+    shard->thread_.join();
+    return std::unexpected(std::move(status.error()));
+  }
+  return shard;
+}
+
+Result<std::unique_ptr<Shard>> Shard::adopt_current_thread(const Options& options) {
+  CHECK(current_shard == nullptr);
+  std::unique_ptr<Shard> shard(new Shard(options));
+  if (Status status = shard->prepare_thread(); !status) {
+    return std::unexpected(std::move(status.error()));
+  }
+  return shard;
+}
+
+Shard::~Shard() {
+  if (thread_.joinable()) {
+    reactor_->stop();
+    thread_.join();
+  } else if (current_shard == this) {
+    current_shard = nullptr;
+  }
+}
+
+}  // namespace nvublk

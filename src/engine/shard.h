@@ -1,0 +1,74 @@
+#pragma once
+
+// A thread with a reactor. Shards share nothing; they talk by posting messages. Classes that belong
+// to one shard say "Shard-affine" and check it with CHECK_ON at their public methods.
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "engine/reactor.h"
+
+namespace nvublk {
+
+class Shard {
+ public:
+  struct Options {
+    unsigned id = 0;
+    int cpu = -1;  ///< the CPU to pin the thread to, -1: none
+    std::string name;
+    Reactor::Options reactor;
+  };
+
+  /// Starts a thread that runs the reactor until the shard is destroyed.
+  static Result<std::unique_ptr<Shard>> start(const Options& options);
+  /// Makes the calling thread the shard's thread; the caller runs `reactor().run()` itself and
+  /// destroys the shard on the same thread.
+  static Result<std::unique_ptr<Shard>> adopt_current_thread(const Options& options);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  /// The shard of the calling thread, null if it has none.
+  static Shard* current();
+
+  unsigned id() const { return options_.id; }
+  int cpu() const { return options_.cpu; }
+  const std::string& name() const { return options_.name; }
+  Reactor& reactor() { return *reactor_; }
+  bool is_current() const { return current() == this; }
+
+  /// Any thread: runs `task` on this shard, after what was posted before. Allocates: for control
+  /// paths only.
+  template <typename Task>
+  void post(Task task) {
+    struct TaskMessage : Message {
+      explicit TaskMessage(Task t) : task(std::move(t)) {}
+      Task task;
+    };
+    auto* message = new TaskMessage(std::move(task));
+    message->deliver = [](Message& delivered) {
+      std::unique_ptr<TaskMessage> owned(static_cast<TaskMessage*>(&delivered));
+      owned->task();
+    };
+    reactor_->post(*message);
+  }
+
+  /// From here on this shard's thread must not allocate while `turn` runs I/O; tests count
+  /// operator new on threads for which sealed() is true.
+  static void seal_current_thread(bool sealed);
+  static bool current_thread_sealed();
+
+ private:
+  explicit Shard(Options options) : options_(std::move(options)) {}
+  Status prepare_thread();
+
+  Options options_;
+  std::unique_ptr<Reactor> reactor_;
+  std::thread thread_;
+};
+
+}  // namespace nvublk
+
+#define CHECK_ON(shard) CHECK((shard).is_current())

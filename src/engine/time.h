@@ -1,0 +1,27 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace nvublk {
+
+/// The monotonic clock; everything that waits or measures uses it. Pure machines get the time as an
+/// argument instead of asking for it.
+using Clock = std::chrono::steady_clock;
+using Instant = Clock::time_point;
+using Duration = Clock::duration;
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Instant kNever = Instant::max();
+
+/// Whole milliseconds from `from` to `to`, 0 if that is negative.
+constexpr std::uint64_t milliseconds_between(Instant from, Instant to) {
+  return to <= from ? 0
+                    : static_cast<std::uint64_t>(
+                          std::chrono::duration_cast<milliseconds>(to - from).count());
+}
+
+}  // namespace nvublk

@@ -1,0 +1,70 @@
+#pragma once
+
+// RAII over one io_uring. Completions are reaped into a batch and run by the reactor; there is no
+// policy here. Shard-affine: create and use it on one thread (IORING_SETUP_SINGLE_ISSUER).
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include <liburing.h>
+
+#include "engine/error.h"
+#include "engine/time.h"
+
+namespace nvublk {
+
+/// Something with a request in the ring; the CQE's user_data is its address, so it must stay where
+/// it is until `complete` has run without IORING_CQE_F_MORE.
+struct RingOp {
+  /// `result` and `flags` are the CQE's. Runs in the reactor's completion phase.
+  using Complete = void (*)(RingOp& op, std::int32_t result, std::uint32_t flags);
+  Complete complete = nullptr;
+};
+
+class Uring {
+ public:
+  struct Options {
+    unsigned entries = 1024;     ///< submission entries
+    unsigned cq_entries = 8192;  ///< completion entries
+    bool sqe128 = false;         ///< 128-byte SQEs, as ublk's control commands need
+  };
+  struct Reaped {
+    RingOp* op;
+    std::int32_t result;
+    std::uint32_t flags;
+  };
+
+  static Result<std::unique_ptr<Uring>> create(const Options& options);
+  ~Uring();
+  Uring(const Uring&) = delete;
+  Uring& operator=(const Uring&) = delete;
+
+  /// A cleared SQE whose completion goes to `op`; when the submission queue is full, what is in it
+  /// is submitted first. It leaves with the next enter().
+  io_uring_sqe* prepare(RingOp& op);
+
+  /// Takes up to batch.size() completions; returns the filled part.
+  std::span<Reaped> reap(std::span<Reaped> batch);
+
+  /// Whether enter() would do anything: prepared SQEs, or task work that waits for us.
+  bool has_work() const;
+  static constexpr Instant kDoNotWait = Instant::min();
+  /// Submits all that was prepared and runs task work; then, unless `wait_until` is kDoNotWait,
+  /// sleeps until a completion arrives or that instant has come.
+  void enter(Instant wait_until);
+
+  /// How many times io_uring_enter was called.
+  std::uint64_t enters() const { return enters_; }
+  bool sqe128() const { return sqe128_; }
+  int fd() const { return ring_.ring_fd; }
+  io_uring& raw() { return ring_; }
+
+ private:
+  Uring() = default;
+  io_uring ring_{};
+  bool sqe128_ = false;
+  std::uint64_t enters_ = 0;
+};
+
+}  // namespace nvublk
