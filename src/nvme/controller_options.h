@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/time.h"
+#include "nvme/nqn.h"
+#include "nvme/transport.h"
+
+namespace nvublk::nvme {
+
+/// Who we are to a fabric's controller. [Base 2.1 §6.3]
+struct HostIdentity {
+  std::string nqn;
+  HostId id;
+};
+
+/// Options of one controller; the names follow nvme-cli, the defaults its kernel driver.
+struct ControllerOptions {
+  std::string name;  ///< "nvublk0"
+  HostIdentity host;
+  TransportOptions transport;
+  unsigned io_queues = 0;  ///< I/O queue pairs, one per I/O shard; 0: as many as there are shards
+  unsigned queue_size = 128;  ///< commands per I/O queue, 16 to 1024
+  unsigned admin_queue_size = 32;
+  bool disable_sq_flow_control = true;
+  milliseconds keep_alive{5000};  ///< 0: none
+  seconds reconnect_delay{10};
+  seconds ctrl_loss_timeout{600};      ///< -1: for ever; 0: do not reconnect
+  seconds fast_io_fail_timeout{-1};    ///< -1: off
+  milliseconds connect_timeout{5000};  ///< each step of connecting, and Fabrics Connect
+  milliseconds admin_timeout{15000};
+  milliseconds io_timeout{30000};
+};
+
+}  // namespace nvublk::nvme

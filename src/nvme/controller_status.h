@@ -1,0 +1,79 @@
+#pragma once
+
+// Snapshots for people and for JSON. Plain values, made on the control shard at any moment, also
+// while something hangs.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "nvme/controller_options.h"
+
+namespace nvublk::nvme {
+
+enum class ControllerState : std::uint8_t {
+  kNew,           ///< made, not connected
+  kConnecting,    ///< initialization runs for the first time
+  kLive,          ///< I/O flows
+  kReconnecting,  ///< the connection was lost; I/O waits
+  kDeleting,      ///< orderly shutdown runs
+  kFailed,        ///< given up; I/O fails
+};
+/// "new", "connecting", "live", "reconnecting", "deleting", "failed".
+const char* controller_state_name(ControllerState state);
+
+enum class QueueState : std::uint8_t {
+  kDisconnected,
+  kConnecting,
+  kLive,
+  kDisconnecting,
+};
+/// "disconnected", "connecting", "live", "disconnecting".
+const char* queue_state_name(QueueState state);
+
+struct QueueStatus {
+  std::uint16_t qid = 0;
+  int shard = -1;  ///< id of the I/O shard, -1: the control shard
+  QueueState state = QueueState::kDisconnected;
+  std::uint32_t depth = 0;
+  std::uint32_t outstanding = 0;
+  std::uint64_t submitted = 0;
+  std::uint64_t completed = 0;
+  std::uint64_t errors = 0;  ///< completions with a status other than success
+  std::string failure;       ///< why it was last disconnected, empty if it never was
+};
+
+struct NamespaceStatus {
+  std::uint32_t nsid = 0;
+  std::uint64_t size_blocks = 0;
+  std::uint32_t block_size_bytes = 0;
+  std::string uuid;   ///< 8-4-4-4-12 hex, empty if the namespace has none
+  std::string nguid;  ///< 32 hex digits, empty if none
+  std::string eui64;  ///< 16 hex digits, empty if none
+  std::string state;  ///< "live", "unusable: REASON"
+};
+
+struct ControllerStatus {
+  std::string name;
+  ControllerState state = ControllerState::kNew;
+  std::string step;                               ///< what runs or hangs, empty when live
+  std::string step_spec;                          ///< the specification's section for it
+  std::uint64_t step_since_ms = 0;                ///< how long it has been running
+  std::optional<std::uint64_t> step_deadline_ms;  ///< how long until it is given up
+  std::optional<Error> last_error;                ///< why it left kLive or failed
+  unsigned reconnect_attempts = 0;
+  ControllerOptions options;  ///< as they are in force, after clamping
+  std::uint16_t cntlid = 0;
+  std::string model;
+  std::string serial;
+  std::string firmware;
+  std::string version;  ///< "2.1"
+  std::uint64_t keep_alive_ms = 0;
+  bool sq_flow_control_disabled = false;
+  std::vector<QueueStatus> queues;  ///< the admin queue first
+  std::vector<NamespaceStatus> namespaces;
+};
+
+}  // namespace nvublk::nvme

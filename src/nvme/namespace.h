@@ -1,0 +1,50 @@
+#pragma once
+
+// One active namespace of a controller, as a BlockDevice. Its identity and geometry do not change
+// while it lives. Control-shard-affine, but for the queues, which belong to their shards.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/block.h"
+#include "nvme/namespace_queue.h"
+
+namespace nvublk::nvme {
+
+/// What tells a namespace from all others; empty strings for what it does not report.
+/// [Base 2.1 §5.1.13.2.3]
+struct NamespaceIdentity {
+  std::uint32_t nsid = 0;
+  std::string uuid;
+  std::string nguid;
+  std::string eui64;
+  bool operator==(const NamespaceIdentity&) const = default;
+};
+
+class Namespace final : public BlockDevice {
+ public:
+  Namespace(NamespaceIdentity identity, const BlockGeometry& geometry, std::string unusable);
+
+  std::uint32_t nsid() const { return identity_.nsid; }
+  const NamespaceIdentity& identity() const { return identity_; }
+  /// Why it cannot be shown as a block device (a metadata format, a command set we do not know),
+  /// empty if it can.
+  const std::string& unusable() const { return unusable_; }
+
+  const BlockGeometry& geometry() const override { return geometry_; }
+  unsigned queue_count() const override { return static_cast<unsigned>(queues_.size()); }
+  unsigned queue_shard(unsigned index) const override { return queues_[index]->shard_id(); }
+  BlockQueue& queue(unsigned index) override { return *queues_[index]; }
+
+  void add_queue(QueuePair& queue_pair);
+
+ private:
+  NamespaceIdentity identity_;
+  BlockGeometry geometry_;
+  std::string unusable_;
+  std::vector<std::unique_ptr<NamespaceQueue>> queues_;
+};
+
+}  // namespace nvublk::nvme

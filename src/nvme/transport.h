@@ -1,0 +1,97 @@
+#pragma once
+
+// The transport seam: what a controller and its queue pairs need of PCIe, TCP or RDMA. The nvme
+// core knows no transport; transport_factory.h, above it, names them all.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/error.h"
+#include "engine/shard.h"
+#include "nvme/request_table.h"
+#include "nvme/spec/cqe.h"
+#include "nvme/spec/properties.h"
+#include "nvme/transport_id.h"
+
+namespace nvublk::nvme {
+
+/// Where a control sequence stands; `name` is static text, "" if none runs.
+struct StepView {
+  const char* name = "";
+  const char* spec = "";
+  Instant since{};
+  Instant deadline = kNever;
+};
+
+/// What a queue pair is told by its transport. All calls on the queue's shard.
+class QueueTransportSink {
+ public:
+  /// connect() has succeeded: commands can be submitted (over fabrics: Connect first).
+  virtual void on_connected() = 0;
+  /// A completion. Its CID is as it came; requests that it names stay valid until this returns.
+  /// All data of the command is in place.
+  virtual void on_completion(const spec::CompletionEntry& entry) = 0;
+  /// The queue is gone, or connect() failed, or disconnect() is through. The transport will not
+  /// touch any request or its memory again. The last call; the transport may be destroyed, but not
+  /// from within it.
+  virtual void on_disconnected(Error reason) = 0;
+
+ protected:
+  ~QueueTransportSink() = default;
+};
+
+/// The transport's half of one queue pair. Shard-affine.
+class QueueTransport {
+ public:
+  virtual ~QueueTransport() = default;
+  /// Begins to connect; ends in on_connected() or on_disconnected(), never from within this call.
+  virtual void connect() = 0;
+  /// Sends `request` (SQE, CID, data); only while connected, and only as many at a time as the
+  /// table has slots. What it wrote goes out with the next flush; the transport asks its reactor
+  /// for that itself.
+  virtual void submit(Request& request) = 0;
+  /// Begins to close; ends in on_disconnected(), never from within this call. Harmless when closing
+  /// already.
+  virtual void disconnect(Error reason) = 0;
+  /// Which step of connecting runs.
+  virtual StepView step() const = 0;
+};
+
+struct QueueTransportOptions {
+  std::uint16_t qid = 0;               ///< 0: the admin queue
+  std::uint32_t in_capsule_bytes = 0;  ///< data that a command capsule of this queue may carry
+};
+
+/// What a transport needs to know of a controller's options.
+struct TransportOptions {
+  TransportId id;
+  std::string host_traddr;  ///< source address, empty: any
+  std::string host_iface;   ///< interface to bind to, empty: any
+  int tos = -1;             ///< type of service, -1: the system's
+  bool header_digest = false;
+  bool data_digest = false;
+  Duration connect_timeout = seconds(5);  ///< for each step of connecting a queue
+};
+
+/// What the transport itself limits.
+struct TransportLimits {
+  bool fabrics = true;                   ///< Connect, Property Get/Set, Keep Alive are needed
+  std::uint32_t max_transfer_bytes = 0;  ///< 0: none but the controller's MDTS
+  bool prp = false;                      ///< data pointers are PRPs: pages must line up
+};
+
+/// One controller's way to the device. Lives on the control shard; makes queues for any shard.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  virtual TransportLimits limits() const = 0;
+  /// A queue that is not connected yet. `shard` runs it; `requests` and `sink` outlive it. May be
+  /// called on the queue's shard.
+  virtual std::unique_ptr<QueueTransport> make_queue(Shard& shard,
+                                                     const QueueTransportOptions& options,
+                                                     RequestTable& requests,
+                                                     QueueTransportSink& sink) = 0;
+};
+
+}  // namespace nvublk::nvme
