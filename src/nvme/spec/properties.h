@@ -184,7 +184,7 @@ struct Aqa {
   constexpr std::uint32_t cq_entries() const { return ((raw >> 16) & 0xfff) + 1; }
 };
 
-/// CRTO, Controller Ready Timeouts; valid when CAP names a ready mode. [Base 2.1 §3.1.4.22]
+/// CRTO, Controller Ready Timeouts; valid when CAP names a ready mode. [Base 2.1 §3.1.4]
 struct Crto {
   std::uint32_t raw = 0;
 

@@ -47,7 +47,7 @@ struct SglDescriptor {
   }
 
   /// Data inside the command capsule, `offset` bytes after the start of its data (ICDOFF counts
-  /// from there too). [Base 2.1 §4.3.2] [TCP 1.1 §3.3.2]
+  /// from there too). [Base 2.1 §4.3.2] [TCP 1.1 §3.3]
   static constexpr SglDescriptor in_capsule(std::uint64_t offset, std::uint32_t length_bytes) {
     SglDescriptor sgl;
     sgl.address = offset;
@@ -56,7 +56,7 @@ struct SglDescriptor {
     return sgl;
   }
 
-  /// Data that the TCP transport moves by R2T/H2CData or C2HData. [TCP 1.1 §3.3.2]
+  /// Data that the TCP transport moves by R2T/H2CData or C2HData. [TCP 1.1 §3.3]
   static constexpr SglDescriptor transport(std::uint32_t length_bytes) {
     SglDescriptor sgl;
     sgl.length = length_bytes;

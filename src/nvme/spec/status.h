@@ -115,7 +115,7 @@ enum class CommandStatus : std::uint8_t {
   kIdentifierUnavailable = 0x2d,
 };
 
-/// Codes of type kCommandSpecific for commands of the NVM command set. [NVM 1.1 §3.1.2.1]
+/// Codes of type kCommandSpecific for commands of the NVM command set. [NVM 1.1 §3.1]
 enum class NvmStatusCode : std::uint8_t {
   kConflictingAttributes = 0x80,
   kInvalidProtectionInformation = 0x81,

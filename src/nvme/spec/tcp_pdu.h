@@ -62,7 +62,7 @@ inline constexpr std::uint32_t kMinMaxH2cData = 4096;
 inline constexpr std::uint8_t kMaxPduDataAlignment = 31;
 /// The largest PDO that a conforming sender can produce.
 inline constexpr std::uint32_t kMaxPduDataOffset = 128;
-/// Data that every admin queue and the Fabrics commands may carry in a capsule. [TCP 1.1 §3.3.2]
+/// Data that every admin queue and the Fabrics commands may carry in a capsule. [TCP 1.1 §3.3]
 inline constexpr std::uint32_t kAdminInCapsuleBytes = 8192;
 /// The only PDU format version. [TCP 1.1 §3.6.2.2]
 inline constexpr std::uint16_t kPduFormatVersion = 0;

@@ -1,0 +1,508 @@
+#pragma once
+
+// The data structures of Identify. Every one has 4096 bytes. [Base 2.1 §5.1.13] [NVM 1.1 §4.1.5]
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "engine/endian.h"
+#include "nvme/spec/fabrics.h"
+
+namespace nvublk::nvme::spec {
+
+inline constexpr std::size_t kIdentifyBytes = 4096;
+/// What size accessors return when the device names no limit.
+inline constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
+
+/// Controller or Namespace Structure: what Identify returns. [Base 2.1 §5.1.13]
+enum class IdentifyCns : std::uint8_t {
+  kNamespace = 0x00,
+  kController = 0x01,
+  kActiveNamespaceList = 0x02,
+  kNamespaceDescriptors = 0x03,
+  kNvmSetList = 0x04,
+  kCommandSetNamespace = 0x05,
+  kCommandSetController = 0x06,
+  kCommandSetActiveNamespaceList = 0x07,
+  kIndependentNamespace = 0x08,
+  kAllocatedNamespaceList = 0x10,
+  kAllocatedNamespace = 0x11,
+  kNamespaceControllerList = 0x12,
+  kControllerList = 0x13,
+  kPrimaryControllerCapabilities = 0x14,
+  kSecondaryControllerList = 0x15,
+  kNamespaceGranularityList = 0x16,
+  kUuidList = 0x17,
+  kDomainList = 0x18,
+  kEnduranceGroupList = 0x19,
+  kCommandSetAllocatedNamespaceList = 0x1a,
+  kCommandSetAllocatedNamespace = 0x1b,
+  kCommandSets = 0x1c,
+};
+
+/// CNTRLTYPE. [Base 2.1 §5.1.13]
+enum class ControllerType : std::uint8_t {
+  kNotReported = 0,
+  kIo = 1,
+  kDiscovery = 2,
+  kAdministrative = 3,
+};
+
+/// Identify Controller, CNS 01h. [Base 2.1 §5.1.13]
+struct IdentifyController {
+  Le16 vid;
+  Le16 ssvid;
+  std::array<char, 20> sn{};
+  std::array<char, 40> mn{};
+  std::array<char, 8> fr{};
+  std::uint8_t rab = 0;
+  std::array<std::uint8_t, 3> ieee{};
+  std::uint8_t cmic = 0;
+  std::uint8_t mdts = 0;
+  Le16 cntlid;
+  Le32 ver;
+  Le32 rtd3r;  ///< microseconds
+  Le32 rtd3e;  ///< microseconds
+  Le32 oaes;   ///< bits as in Asynchronous Event Configuration
+  Le32 ctratt;
+  Le16 rrls;
+  std::array<std::uint8_t, 9> reserved102{};
+  std::uint8_t cntrltype = 0;
+  std::array<std::uint8_t, 16> fguid{};
+  Le16 crdt1;
+  Le16 crdt2;
+  Le16 crdt3;
+  std::array<std::uint8_t, 119> reserved134{};
+  std::uint8_t nvmsr = 0;
+  std::uint8_t vwci = 0;
+  std::uint8_t mec = 0;
+  Le16 oacs;
+  std::uint8_t acl = 0;   ///< 0's based
+  std::uint8_t aerl = 0;  ///< 0's based
+  std::uint8_t frmw = 0;
+  std::uint8_t lpa = 0;
+  std::uint8_t elpe = 0;  ///< 0's based
+  std::uint8_t npss = 0;  ///< 0's based
+  std::uint8_t avscc = 0;
+  std::uint8_t apsta = 0;
+  Le16 wctemp;
+  Le16 cctemp;
+  Le16 mtfa;
+  Le32 hmpre;
+  Le32 hmmin;
+  Le128 tnvmcap;
+  Le128 unvmcap;
+  Le32 rpmbs;
+  Le16 edstt;
+  std::uint8_t dsto = 0;
+  std::uint8_t fwug = 0;
+  Le16 kas;  ///< keep alive granularity in 100 ms; 0: no keep alive
+  Le16 hctma;
+  Le16 mntmt;
+  Le16 mxtmt;
+  Le32 sanicap;
+  Le32 hmminds;
+  Le16 hmmaxd;
+  Le16 nsetidmax;
+  Le16 endgidmax;
+  std::uint8_t anatt = 0;  ///< seconds
+  std::uint8_t anacap = 0;
+  Le32 anagrpmax;
+  Le32 nanagrpid;
+  Le32 pels;
+  Le16 domainid;
+  std::array<std::uint8_t, 10> reserved358{};
+  Le128 megcap;
+  std::array<std::uint8_t, 128> reserved384{};
+  std::uint8_t sqes = 0;  ///< log2 of bytes: required in 3:0, maximum in 7:4
+  std::uint8_t cqes = 0;
+  Le16 maxcmd;
+  Le32 nn;
+  Le16 oncs;
+  Le16 fuses;
+  std::uint8_t fna = 0;
+  std::uint8_t vwc = 0;
+  Le16 awun;   ///< 0's based
+  Le16 awupf;  ///< 0's based
+  std::uint8_t icsvscc = 0;
+  std::uint8_t nwpc = 0;
+  Le16 acwu;  ///< 0's based
+  Le16 cdfs;
+  Le32 sgls;
+  Le32 mnan;
+  Le128 maxdna;
+  Le32 maxcna;
+  std::array<std::uint8_t, 204> reserved564{};
+  std::array<char, kNqnFieldBytes> subnqn{};
+  std::array<std::uint8_t, 768> reserved1024{};
+  Le32 ioccsz;  ///< units of 16 bytes
+  Le32 iorcsz;  ///< units of 16 bytes
+  Le16 icdoff;  ///< units of 16 bytes
+  std::uint8_t fcatt = 0;
+  std::uint8_t msdbd = 0;
+  Le16 ofcs;
+  std::uint8_t dctype = 0;
+  std::array<std::uint8_t, 241> reserved1807{};
+  std::array<std::uint8_t, 1024> psd{};  ///< 32 power state descriptors
+  std::array<std::uint8_t, 1024> vendor{};
+
+  constexpr ControllerType type() const { return static_cast<ControllerType>(cntrltype); }
+
+  /// MDTS converted with CAP.MPSMIN: the most data of one command, or kNoLimit.
+  constexpr std::uint64_t max_transfer_bytes(std::uint64_t min_page_bytes) const {
+    // A shift that would lose bits means more than anybody transfers.
+    return mdts == 0 || mdts >= 32 ? kNoLimit : min_page_bytes << mdts;
+  }
+  constexpr std::uint32_t abort_limit_count() const { return acl + 1u; }
+  constexpr std::uint32_t async_event_limit_count() const { return aerl + 1u; }
+  constexpr std::uint32_t error_log_entry_count() const { return elpe + 1u; }
+  constexpr std::uint32_t power_state_count() const { return npss + 1u; }
+  constexpr std::uint32_t atomic_write_block_count() const { return awun.get() + 1u; }
+  constexpr std::uint32_t atomic_write_power_fail_block_count() const { return awupf.get() + 1u; }
+  /// KAS converted; 0: keep alive is not supported.
+  constexpr std::uint32_t keep_alive_granularity_ms() const { return kas.get() * 100u; }
+  /// CRDT1 to CRDT3 converted, for a CRD of 1 to 3; 0 for others.
+  constexpr std::uint32_t command_retry_delay_ms(std::uint8_t crd) const {
+    return crd == 1 ? crdt1.get() * 100u
+                    : (crd == 2 ? crdt2.get() * 100u : (crd == 3 ? crdt3.get() * 100u : 0u));
+  }
+  /// IOCCSZ converted: data that the capsule of an I/O command carries; 0: none.
+  constexpr std::uint64_t in_capsule_data_bytes() const {
+    const std::uint64_t capsule_bytes = ioccsz.get() * 16ull;
+    return capsule_bytes > kSubmissionEntryBytes ? capsule_bytes - kSubmissionEntryBytes : 0;
+  }
+  constexpr std::uint64_t response_capsule_bytes() const { return iorcsz.get() * 16ull; }
+  constexpr std::uint32_t in_capsule_data_offset_bytes() const { return icdoff.get() * 16u; }
+
+  constexpr bool has_volatile_write_cache() const { return (vwc & 1) != 0; }
+  /// VWC.FB is 11b: Flush may name all namespaces at once.
+  constexpr bool flush_supports_broadcast_nsid() const { return ((vwc >> 1) & 0x3) == 0x3; }
+
+  constexpr bool supports_compare() const { return (oncs.get() & (1u << 0)) != 0; }
+  constexpr bool supports_write_uncorrectable() const { return (oncs.get() & (1u << 1)) != 0; }
+  constexpr bool supports_dataset_management() const { return (oncs.get() & (1u << 2)) != 0; }
+  constexpr bool supports_write_zeroes() const { return (oncs.get() & (1u << 3)) != 0; }
+  constexpr bool supports_reservations() const { return (oncs.get() & (1u << 5)) != 0; }
+  constexpr bool supports_timestamp() const { return (oncs.get() & (1u << 6)) != 0; }
+  constexpr bool supports_verify() const { return (oncs.get() & (1u << 7)) != 0; }
+  constexpr bool supports_copy() const { return (oncs.get() & (1u << 8)) != 0; }
+
+  constexpr bool supports_security() const { return (oacs.get() & (1u << 0)) != 0; }
+  constexpr bool supports_format() const { return (oacs.get() & (1u << 1)) != 0; }
+  constexpr bool supports_firmware() const { return (oacs.get() & (1u << 2)) != 0; }
+  constexpr bool supports_namespace_management() const { return (oacs.get() & (1u << 3)) != 0; }
+  constexpr bool supports_doorbell_buffer() const { return (oacs.get() & (1u << 8)) != 0; }
+
+  /// LPA bit 2: Get Log Page takes an offset and a length above 4 KiB.
+  constexpr bool supports_extended_log_data() const { return (lpa & (1u << 2)) != 0; }
+  constexpr bool supports_command_effects_log() const { return (lpa & (1u << 1)) != 0; }
+
+  /// CMIC bit 3: Asymmetric Namespace Access.
+  constexpr bool supports_ana() const { return (cmic & (1u << 3)) != 0; }
+  constexpr bool supports_128_bit_host_id() const { return (ctratt.get() & (1u << 0)) != 0; }
+  /// CTRATT.TBKAS: commands that arrive count as keep alives.
+  constexpr bool traffic_based_keep_alive() const { return (ctratt.get() & (1u << 6)) != 0; }
+  constexpr bool supports_extended_lba_formats() const { return (ctratt.get() & (1u << 15)) != 0; }
+
+  /// SGLS bits 1:0: 0 none, 1 any alignment, 2 dword aligned.
+  constexpr std::uint32_t sgl_support() const { return sgls.get() & 0x3; }
+  constexpr bool supports_keyed_sgl() const { return (sgls.get() & (1u << 2)) != 0; }
+  constexpr bool supports_offset_sgl() const { return (sgls.get() & (1u << 20)) != 0; }
+  constexpr bool supports_transport_sgl() const { return (sgls.get() & (1u << 21)) != 0; }
+};
+
+static_assert(sizeof(IdentifyController) == kIdentifyBytes);
+static_assert(offsetof(IdentifyController, sn) == 4);
+static_assert(offsetof(IdentifyController, mn) == 24);
+static_assert(offsetof(IdentifyController, fr) == 64);
+static_assert(offsetof(IdentifyController, rab) == 72);
+static_assert(offsetof(IdentifyController, cmic) == 76);
+static_assert(offsetof(IdentifyController, mdts) == 77);
+static_assert(offsetof(IdentifyController, cntlid) == 78);
+static_assert(offsetof(IdentifyController, ver) == 80);
+static_assert(offsetof(IdentifyController, rtd3e) == 88);
+static_assert(offsetof(IdentifyController, oaes) == 92);
+static_assert(offsetof(IdentifyController, ctratt) == 96);
+static_assert(offsetof(IdentifyController, cntrltype) == 111);
+static_assert(offsetof(IdentifyController, fguid) == 112);
+static_assert(offsetof(IdentifyController, crdt1) == 128);
+static_assert(offsetof(IdentifyController, oacs) == 256);
+static_assert(offsetof(IdentifyController, acl) == 258);
+static_assert(offsetof(IdentifyController, aerl) == 259);
+static_assert(offsetof(IdentifyController, lpa) == 261);
+static_assert(offsetof(IdentifyController, elpe) == 262);
+static_assert(offsetof(IdentifyController, tnvmcap) == 280);
+static_assert(offsetof(IdentifyController, kas) == 320);
+static_assert(offsetof(IdentifyController, sanicap) == 328);
+static_assert(offsetof(IdentifyController, anatt) == 342);
+static_assert(offsetof(IdentifyController, anacap) == 343);
+static_assert(offsetof(IdentifyController, anagrpmax) == 344);
+static_assert(offsetof(IdentifyController, nanagrpid) == 348);
+static_assert(offsetof(IdentifyController, sqes) == 512);
+static_assert(offsetof(IdentifyController, maxcmd) == 514);
+static_assert(offsetof(IdentifyController, nn) == 516);
+static_assert(offsetof(IdentifyController, oncs) == 520);
+static_assert(offsetof(IdentifyController, fuses) == 522);
+static_assert(offsetof(IdentifyController, vwc) == 525);
+static_assert(offsetof(IdentifyController, awun) == 526);
+static_assert(offsetof(IdentifyController, acwu) == 532);
+static_assert(offsetof(IdentifyController, sgls) == 536);
+static_assert(offsetof(IdentifyController, mnan) == 540);
+static_assert(offsetof(IdentifyController, subnqn) == 768);
+static_assert(offsetof(IdentifyController, ioccsz) == 1792);
+static_assert(offsetof(IdentifyController, iorcsz) == 1796);
+static_assert(offsetof(IdentifyController, icdoff) == 1800);
+static_assert(offsetof(IdentifyController, fcatt) == 1802);
+static_assert(offsetof(IdentifyController, msdbd) == 1803);
+static_assert(offsetof(IdentifyController, ofcs) == 1804);
+static_assert(offsetof(IdentifyController, dctype) == 1806);
+static_assert(offsetof(IdentifyController, psd) == 2048);
+static_assert(offsetof(IdentifyController, vendor) == 3072);
+static_assert(std::is_trivially_copyable_v<IdentifyController>);
+
+/// One LBA format. [NVM 1.1 §4.1.5]
+struct LbaFormat {
+  Le16 ms;                 ///< metadata bytes for each block
+  std::uint8_t lbads = 0;  ///< log2 of the block size in bytes
+  std::uint8_t rp = 0;     ///< relative performance in bits 1:0
+
+  /// LBADS converted; 0 when the format is not available (below 9) or absurd (above 31).
+  constexpr std::uint32_t block_bytes() const {
+    return lbads >= 9 && lbads <= 31 ? 1u << lbads : 0;
+  }
+};
+
+static_assert(sizeof(LbaFormat) == 4);
+static_assert(offsetof(LbaFormat, lbads) == 2);
+
+inline constexpr std::uint32_t kMaxLbaFormats = 64;
+
+/// Identify Namespace of the NVM command set, CNS 00h. [NVM 1.1 §4.1.5]
+struct IdentifyNamespace {
+  Le64 nsze;
+  Le64 ncap;
+  Le64 nuse;
+  std::uint8_t nsfeat = 0;
+  std::uint8_t nlbaf = 0;  ///< 0's based
+  std::uint8_t flbas = 0;
+  std::uint8_t mc = 0;
+  std::uint8_t dpc = 0;
+  std::uint8_t dps = 0;
+  std::uint8_t nmic = 0;
+  std::uint8_t rescap = 0;
+  std::uint8_t fpi = 0;
+  std::uint8_t dlfeat = 0;
+  Le16 nawun;   ///< 0's based
+  Le16 nawupf;  ///< 0's based
+  Le16 nacwu;   ///< 0's based
+  Le16 nabsn;
+  Le16 nabo;
+  Le16 nabspf;
+  Le16 noiob;  ///< blocks; 0: none
+  Le128 nvmcap;
+  Le16 npwg;  ///< 0's based
+  Le16 npwa;  ///< 0's based
+  Le16 npdg;  ///< 0's based
+  Le16 npda;  ///< 0's based
+  Le16 nows;  ///< 0's based
+  Le16 mssrl;
+  Le32 mcl;
+  std::uint8_t msrc = 0;  ///< 0's based
+  std::uint8_t kpios = 0;
+  std::uint8_t nulbaf = 0;
+  std::array<std::uint8_t, 9> reserved83{};
+  Le32 anagrpid;
+  std::array<std::uint8_t, 3> reserved96{};
+  std::uint8_t nsattr = 0;
+  Le16 nvmsetid;
+  Le16 endgid;
+  std::array<std::uint8_t, 16> nguid{};
+  std::array<std::uint8_t, 8> eui64{};
+  std::array<LbaFormat, kMaxLbaFormats> lbaf{};
+  std::array<std::uint8_t, 3712> vendor{};
+
+  constexpr bool active() const { return ncap.get() != 0; }
+  constexpr std::uint32_t lba_format_count() const {
+    return nlbaf < kMaxLbaFormats ? nlbaf + 1u : kMaxLbaFormats;
+  }
+  /// FLBAS: bits 3:0, and above 16 formats bits 6:5 as the high part; always a valid index.
+  constexpr std::uint32_t lba_format_index() const {
+    const std::uint32_t low = flbas & 0xfu;
+    return lba_format_count() > 16 ? low | ((flbas & 0x60u) >> 1) : low;
+  }
+  constexpr const LbaFormat& current_format() const { return lbaf[lba_format_index()]; }
+  /// Bytes in a block as it is formatted now; 0: not a format that can be used.
+  constexpr std::uint32_t block_bytes() const { return current_format().block_bytes(); }
+  constexpr std::uint32_t metadata_bytes() const { return current_format().ms.get(); }
+  /// FLBAS bit 4: metadata follows each block in the data buffer.
+  constexpr bool metadata_extends_block() const { return (flbas & 0x10) != 0; }
+  /// DPS bits 2:0: type of protection information, 0 for none.
+  constexpr std::uint32_t protection_type() const { return dps & 0x7u; }
+
+  constexpr bool thin_provisioned() const { return (nsfeat & (1u << 0)) != 0; }
+  /// NSFEAT bit 1: nawun, nawupf and nacwu replace the controller's values.
+  constexpr bool has_atomic_fields() const { return (nsfeat & (1u << 1)) != 0; }
+  /// NSFEAT.OPTPERF bit 4: npwg, npwa, npdg, npda and nows are there.
+  constexpr bool has_optimal_fields() const { return (nsfeat & (1u << 4)) != 0; }
+  constexpr std::uint32_t preferred_write_block_count() const { return npwg.get() + 1u; }
+  constexpr std::uint32_t preferred_write_alignment_block_count() const { return npwa.get() + 1u; }
+  constexpr std::uint32_t preferred_deallocate_block_count() const { return npdg.get() + 1u; }
+  constexpr std::uint32_t preferred_deallocate_alignment_block_count() const {
+    return npda.get() + 1u;
+  }
+  constexpr std::uint32_t optimal_write_block_count() const { return nows.get() + 1u; }
+  constexpr std::uint32_t atomic_write_block_count() const { return nawun.get() + 1u; }
+  constexpr std::uint32_t atomic_write_power_fail_block_count() const { return nawupf.get() + 1u; }
+
+  /// DLFEAT bits 2:0 are 001b: deallocated blocks read as zeroes.
+  constexpr bool deallocated_reads_zero() const { return (dlfeat & 0x7) == 1; }
+  /// DLFEAT bit 3: Write Zeroes may deallocate (DEAC).
+  constexpr bool write_zeroes_may_deallocate() const { return (dlfeat & (1u << 3)) != 0; }
+  /// NMIC bit 0: other controllers reach this namespace too.
+  constexpr bool shared() const { return (nmic & 1) != 0; }
+  /// NSATTR bit 0: write protected at the moment.
+  constexpr bool write_protected() const { return (nsattr & 1) != 0; }
+};
+
+static_assert(sizeof(IdentifyNamespace) == kIdentifyBytes);
+static_assert(offsetof(IdentifyNamespace, nsfeat) == 24);
+static_assert(offsetof(IdentifyNamespace, nlbaf) == 25);
+static_assert(offsetof(IdentifyNamespace, flbas) == 26);
+static_assert(offsetof(IdentifyNamespace, dps) == 29);
+static_assert(offsetof(IdentifyNamespace, nmic) == 30);
+static_assert(offsetof(IdentifyNamespace, rescap) == 31);
+static_assert(offsetof(IdentifyNamespace, dlfeat) == 33);
+static_assert(offsetof(IdentifyNamespace, nawun) == 34);
+static_assert(offsetof(IdentifyNamespace, nabspf) == 44);
+static_assert(offsetof(IdentifyNamespace, noiob) == 46);
+static_assert(offsetof(IdentifyNamespace, nvmcap) == 48);
+static_assert(offsetof(IdentifyNamespace, npwg) == 64);
+static_assert(offsetof(IdentifyNamespace, npdg) == 68);
+static_assert(offsetof(IdentifyNamespace, nows) == 72);
+static_assert(offsetof(IdentifyNamespace, mssrl) == 74);
+static_assert(offsetof(IdentifyNamespace, mcl) == 76);
+static_assert(offsetof(IdentifyNamespace, msrc) == 80);
+static_assert(offsetof(IdentifyNamespace, nulbaf) == 82);
+static_assert(offsetof(IdentifyNamespace, anagrpid) == 92);
+static_assert(offsetof(IdentifyNamespace, nsattr) == 99);
+static_assert(offsetof(IdentifyNamespace, nvmsetid) == 100);
+static_assert(offsetof(IdentifyNamespace, nguid) == 104);
+static_assert(offsetof(IdentifyNamespace, eui64) == 120);
+static_assert(offsetof(IdentifyNamespace, lbaf) == 128);
+static_assert(offsetof(IdentifyNamespace, vendor) == 384);
+static_assert(std::is_trivially_copyable_v<IdentifyNamespace>);
+
+/// A list of namespace ids, CNS 02h: ascending, padded with 0. [Base 2.1 §5.1.13]
+struct NamespaceList {
+  std::array<Le32, 1024> nsid{};
+};
+
+static_assert(sizeof(NamespaceList) == kIdentifyBytes);
+static_assert(std::is_trivially_copyable_v<NamespaceList>);
+
+/// NIDT: what a namespace identification descriptor holds. [Base 2.1 §5.1.13]
+enum class NamespaceIdType : std::uint8_t { kEui64 = 1, kNguid = 2, kUuid = 3, kCsi = 4 };
+
+/// The head of a descriptor of CNS 03h; `nidl` bytes of identifier follow. The list ends with
+/// `nidl` 0 or with the data. [Base 2.1 §5.1.13]
+struct NamespaceIdDescriptor {
+  std::uint8_t nidt = 0;
+  std::uint8_t nidl = 0;
+  std::array<std::uint8_t, 2> reserved2{};
+};
+
+static_assert(sizeof(NamespaceIdDescriptor) == 4);
+static_assert(std::is_trivially_copyable_v<NamespaceIdDescriptor>);
+
+/// Identify Controller of the NVM command set, CNS 06h CSI 0. A limit of 0 is none.
+/// [NVM 1.1 §4.1.5]
+struct IdentifyControllerNvm {
+  std::uint8_t vsl = 0;   ///< log2 of units of the minimum page
+  std::uint8_t wzsl = 0;  ///< log2 of units of the minimum page
+  std::uint8_t wusl = 0;  ///< log2 of units of the minimum page
+  std::uint8_t dmrl = 0;  ///< ranges of one Dataset Management
+  Le32 dmrsl;             ///< blocks of one range
+  Le64 dmsl;              ///< blocks of one Dataset Management
+  std::array<std::uint8_t, 4080> reserved16{};
+
+  /// WZSL converted with CAP.MPSMIN: what one Write Zeroes may cover, or kNoLimit.
+  constexpr std::uint64_t write_zeroes_limit_bytes(std::uint64_t min_page_bytes) const {
+    return wzsl == 0 || wzsl >= 32 ? kNoLimit : min_page_bytes << wzsl;
+  }
+  constexpr std::uint64_t verify_limit_bytes(std::uint64_t min_page_bytes) const {
+    return vsl == 0 || vsl >= 32 ? kNoLimit : min_page_bytes << vsl;
+  }
+  /// DMRL converted: never more ranges than the command has room for.
+  constexpr std::uint32_t deallocate_range_count() const { return dmrl == 0 ? 256u : dmrl; }
+  constexpr std::uint64_t deallocate_range_block_count() const {
+    return dmrsl.get() == 0 ? 0xffffffffull : dmrsl.get();
+  }
+  constexpr std::uint64_t deallocate_block_count() const {
+    return dmsl.get() == 0 ? kNoLimit : dmsl.get();
+  }
+};
+
+static_assert(sizeof(IdentifyControllerNvm) == kIdentifyBytes);
+static_assert(offsetof(IdentifyControllerNvm, wzsl) == 1);
+static_assert(offsetof(IdentifyControllerNvm, wusl) == 2);
+static_assert(offsetof(IdentifyControllerNvm, dmrl) == 3);
+static_assert(offsetof(IdentifyControllerNvm, dmrsl) == 4);
+static_assert(offsetof(IdentifyControllerNvm, dmsl) == 8);
+static_assert(std::is_trivially_copyable_v<IdentifyControllerNvm>);
+
+/// Identify Namespace of the NVM command set, CNS 05h CSI 0. [NVM 1.1 §4.1.5]
+struct IdentifyNamespaceNvm {
+  Le64 lbstm;
+  std::uint8_t pic = 0;
+  std::uint8_t pifa = 0;
+  std::array<std::uint8_t, 2> reserved10{};
+  std::array<Le32, kMaxLbaFormats> elbaf{};
+  Le32 npdgl;
+  Le32 nprg;
+  Le32 npra;
+  Le32 nors;
+  Le32 npdal;
+  Le32 lbapss;
+  Le32 tlbaag;
+  std::array<std::uint8_t, 3800> reserved296{};
+
+  /// ELBAF bits 6:0, storage tag size in bits.
+  static constexpr std::uint32_t storage_tag_bits(Le32 format) { return format.get() & 0x7f; }
+  /// ELBAF bits 8:7, protection information format: 0 for 16, 1 for 32, 2 for 64 bit guards.
+  static constexpr std::uint32_t guard_format(Le32 format) { return (format.get() >> 7) & 0x3; }
+};
+
+static_assert(sizeof(IdentifyNamespaceNvm) == kIdentifyBytes);
+static_assert(offsetof(IdentifyNamespaceNvm, pic) == 8);
+static_assert(offsetof(IdentifyNamespaceNvm, elbaf) == 12);
+static_assert(offsetof(IdentifyNamespaceNvm, npdgl) == 268);
+static_assert(offsetof(IdentifyNamespaceNvm, npdal) == 284);
+static_assert(std::is_trivially_copyable_v<IdentifyNamespaceNvm>);
+
+/// I/O Command Set Independent Identify Namespace, CNS 08h. [Base 2.1 §5.1.13]
+struct IdentifyNamespaceIndependent {
+  std::uint8_t nsfeat = 0;
+  std::uint8_t nmic = 0;
+  std::uint8_t rescap = 0;
+  std::uint8_t fpi = 0;
+  Le32 anagrpid;
+  std::uint8_t nsattr = 0;
+  std::uint8_t reserved9 = 0;
+  Le16 nvmsetid;
+  Le16 endgid;
+  std::uint8_t nstat = 0;
+  std::array<std::uint8_t, 4081> reserved15{};
+
+  /// NSTAT bit 0: ready for commands that touch the media.
+  constexpr bool ready() const { return (nstat & 1) != 0; }
+};
+
+static_assert(sizeof(IdentifyNamespaceIndependent) == kIdentifyBytes);
+static_assert(offsetof(IdentifyNamespaceIndependent, anagrpid) == 4);
+static_assert(offsetof(IdentifyNamespaceIndependent, nstat) == 14);
+static_assert(std::is_trivially_copyable_v<IdentifyNamespaceIndependent>);
+
+}  // namespace nvublk::nvme::spec
