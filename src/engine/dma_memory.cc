@@ -45,6 +45,20 @@ Result<DmaRegion> DmaRegion::allocate(std::size_t length_bytes) {
   return region;
 }
 
+Result<DmaRegion> DmaRegion::reserve(std::size_t length_bytes) {
+  CHECK(length_bytes > 0);
+  const std::size_t size = round_up(length_bytes, kPage);
+  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    return fail_errno(errno, "cannot reserve " + std::to_string(size) + " bytes for I/O buffers");
+  }
+  DmaRegion region;
+  region.data_ = static_cast<std::byte*>(memory);
+  region.length_bytes_ = size;
+  return region;
+}
+
 DmaRegion::~DmaRegion() {
   CHECK(uses_ == 0);
   if (data_ != nullptr) {

@@ -19,6 +19,9 @@ class DmaRegion {
   /// Zeroed, page aligned memory of at least `length_bytes`. Falls back from huge pages to normal
   /// ones, and from locked to unlocked ones if the limit on locked memory forbids it.
   static Result<DmaRegion> allocate(std::size_t length_bytes);
+  /// Zeroed, page aligned address space whose pages come when they are first touched, unlocked: for
+  /// large buffers of which most are rarely used in full. Whoever maps it for a device pins it.
+  static Result<DmaRegion> reserve(std::size_t length_bytes);
 
   DmaRegion() = default;
   DmaRegion(DmaRegion&& other) noexcept { swap(other); }
