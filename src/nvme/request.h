@@ -9,6 +9,8 @@
 
 #include <sys/uio.h>
 
+#include "engine/block.h"
+#include "engine/intrusive_list.h"
 #include "engine/time.h"
 #include "nvme/spec/cqe.h"
 #include "nvme/spec/opcodes.h"
@@ -17,9 +19,9 @@
 
 namespace nvublk::nvme {
 
-class QueuePair;
+struct RequestTag;
 
-struct Request {
+struct Request : ListHook<RequestTag> {
   /// How the command ended. `cqe` is the completion (its DW0 and DW1 are the result), or one made
   /// here when the command never got an answer; the request's slot is free again when this runs.
   using Done = void (*)(void* context, spec::NvmeStatus status, const spec::CompletionEntry& cqe);
@@ -34,8 +36,9 @@ struct Request {
   iovec single{};
   std::array<std::byte, 16> small{};  ///< room for one DSM range; data may point here
 
-  Done done = nullptr;
+  Done done = nullptr;  ///< unless `block` is set
   void* context = nullptr;
+  BlockRequest* block = nullptr;  ///< the block layer's request that this command carries out
 
   // The queue pair's.
   std::uint16_t slot = 0;  ///< index in the table, below its size

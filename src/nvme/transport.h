@@ -51,8 +51,8 @@ class QueueTransport {
   /// table has slots. What it wrote goes out with the next flush; the transport asks its reactor
   /// for that itself.
   virtual void submit(Request& request) = 0;
-  /// Begins to close; ends in on_disconnected(), never from within this call. Harmless when closing
-  /// already.
+  /// Begins to close; ends in on_disconnected(reason), never from within this call. Harmless when
+  /// closing already.
   virtual void disconnect(Error reason) = 0;
   /// Which step of connecting runs.
   virtual StepView step() const = 0;

@@ -1,0 +1,105 @@
+#include "nvme/async_events.h"
+
+#include <string>
+
+#include "engine/log.h"
+#include "nvme/command.h"
+
+namespace nvublk::nvme {
+
+AsyncEvents::AsyncEvents(QueuePair& admin_queue, Duration command_timeout,
+                         AsyncEventListener& listener)
+    : admin_queue_(admin_queue), command_timeout_(command_timeout), listener_(listener) {}
+
+void AsyncEvents::start(std::uint32_t count) {
+  armed_ = true;
+  reading_ = false;
+  read_again_ = false;
+  for (std::uint32_t i = 0; i < count; i++) {
+    arm();
+  }
+}
+
+void AsyncEvents::arm() {
+  Request* request = admin_queue_.acquire();
+  if (request == nullptr) {
+    return;
+  }
+  request->sqe = command::async_event_request();
+  request->set_no_data();
+  request->context = this;
+  request->done = [](void* self, spec::NvmeStatus status, const spec::CompletionEntry& entry) {
+    static_cast<AsyncEvents*>(self)->on_event(status, entry);
+  };
+  admin_queue_.submit(*request, Duration::zero());
+}
+
+void AsyncEvents::on_event(spec::NvmeStatus status, const spec::CompletionEntry& entry) {
+  // An error means that the queue goes away, or that there are more requests than AERL allows; a
+  // new request would only fail again.
+  if (!armed_ || !status.ok()) {
+    return;
+  }
+  arm();
+  const spec::AsyncEvent event = spec::AsyncEvent::decode(entry);
+  if (event.is(spec::AsyncNotice::kNamespaceAttributeChanged)) {
+    read_changed_namespaces();
+    return;
+  }
+  log_info("nvme", "asynchronous event of type " +
+                       std::to_string(static_cast<unsigned>(event.type)) + ", information " +
+                       std::to_string(event.information) + ", log page " +
+                       std::to_string(event.log_page));
+}
+
+// Reading the page also clears the event, so that the next change is reported again.
+// [Base 2.1 §5.1.12.1.5]
+void AsyncEvents::read_changed_namespaces() {
+  if (reading_) {
+    read_again_ = true;
+    return;
+  }
+  Request* request = admin_queue_.acquire();
+  if (request == nullptr) {
+    return;
+  }
+  reading_ = true;
+  changed_ = {};
+  request->sqe = command::get_log_page(
+      {.page = spec::LogPage::kChangedNamespaceList, .length_bytes = sizeof(changed_)});
+  request->set_data(&changed_, sizeof(changed_));
+  request->context = this;
+  request->done = [](void* self, spec::NvmeStatus status, const spec::CompletionEntry&) {
+    static_cast<AsyncEvents*>(self)->on_changed_namespaces(status);
+  };
+  admin_queue_.submit(*request, command_timeout_);
+}
+
+void AsyncEvents::on_changed_namespaces(spec::NvmeStatus status) {
+  reading_ = false;
+  if (!armed_) {
+    return;
+  }
+  if (status.ok()) {
+    std::vector<std::uint32_t> nsids;
+    for (const Le32& entry : changed_.nsid) {
+      const std::uint32_t nsid = entry.get();
+      if (nsid == 0) {
+        break;
+      }
+      // The first entry is ffffffffh when more than 1024 changed. [Base 2.1 §5.1.12.1.5]
+      if (nsid == spec::kNsidBroadcast) {
+        nsids.clear();
+        break;
+      }
+      nsids.push_back(nsid);
+    }
+    listener_.namespaces_changed(nsids);
+  }
+  if (read_again_) {
+    read_again_ = false;
+    read_changed_namespaces();
+  }
+}
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,412 @@
+#include "nvme/controller_impl.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "engine/check.h"
+#include "engine/log.h"
+#include "nvme/namespace_geometry.h"
+#include "nvme/status_text.h"
+
+namespace nvublk::nvme {
+
+namespace {
+
+constexpr std::uint32_t kAsyncEventRequests = 4;
+// What every transport's admin queue carries in a capsule. [TCP 1.1 §3.3.2]
+constexpr std::uint32_t kAdminInCapsuleBytes = 8192;
+
+}  // namespace
+
+Controller::Impl::Impl(const ShardSet& shards, const ControllerOptions& options,
+                       std::unique_ptr<Transport> transport, ControllerListener* listener)
+    : shards_(shards),
+      options_(options),
+      transport_(std::move(transport)),
+      listener_(listener),
+      reactor_(shards.control->reactor()),
+      // n entries hold n - 1 commands. [Base 2.1 §3.3.1.2.1]
+      admin_queue_(*shards.control, 0, options.admin_queue_size - 1, options.admin_timeout, *this),
+      keep_alive_(admin_queue_),
+      async_events_(admin_queue_, options.admin_timeout, *this),
+      reconnect_timer_([](Timer&, void* self) { static_cast<Impl*>(self)->start_init(); }, this),
+      loss_timer_(
+          [](Timer&, void* self) {
+            auto* impl = static_cast<Impl*>(self);
+            impl->give_up(impl->last_error_.value_or(
+                Error::make(ErrorCode::kDisconnected, "the connection was lost")));
+          },
+          this),
+      fast_fail_timer_(
+          [](Timer&, void* self) {
+            for (IoSlot& slot : static_cast<Impl*>(self)->io_) {
+              slot.queue->fail_waiting(EIO);
+            }
+          },
+          this),
+      closed_([](Deferred&, void* self) { static_cast<Impl*>(self)->on_all_closed(); }, this) {}
+
+Controller::Impl::~Impl() {
+  CHECK(all_closed());
+  cancel_sequences();
+  reactor_.cancel(reconnect_timer_);
+  reactor_.cancel(loss_timer_);
+  reactor_.cancel(fast_fail_timer_);
+  reactor_.cancel(closed_);
+  keep_alive_.stop();
+  for (IoSlot& slot : io_) {
+    // A queue pair ends on its own shard, after everything that was posted to it.
+    Shard& shard = slot.queue->shard();
+    shard.post([queue = std::move(slot.queue)]() mutable { queue.reset(); });
+  }
+}
+
+void Controller::Impl::set_state(ControllerState state) {
+  if (state_ == state) {
+    return;
+  }
+  state_ = state;
+  log_info("nvme", options_.name + ": " + controller_state_name(state));
+  if (listener_ != nullptr) {
+    listener_->controller_state_changed(state);
+  }
+}
+
+void Controller::Impl::connect(Done done) {
+  CHECK_ON(*shards_.control);
+  CHECK(state_ == ControllerState::kNew);
+  connect_done_ = std::move(done);
+  set_state(ControllerState::kConnecting);
+  start_init();
+}
+
+void Controller::Impl::start_init() {
+  CHECK(all_closed());
+  closing_ = false;
+  init_ =
+      std::make_unique<ControllerInit>(options_, transport_->limits().fabrics, options_.io_queues);
+  init_runner_ = std::make_unique<InitRunner>(reactor_, *init_, *this);
+  if (state_ == ControllerState::kReconnecting) {
+    reconnect_attempts_++;
+  }
+  init_runner_->start();
+}
+
+void Controller::Impl::perform(ControllerInit&, const ControlAction& action) {
+  perform_action(action);
+}
+
+void Controller::Impl::perform(ControllerShutdown&, const ControlAction& action) {
+  perform_action(action);
+}
+
+void Controller::Impl::perform_action(const ControlAction& action) {
+  switch (action.kind) {
+    case ControlAction::Kind::kConnectAdminQueue: {
+      admin_open_ = true;
+      QueueTransportOptions queue_options;
+      queue_options.in_capsule_bytes = kAdminInCapsuleBytes;
+      admin_queue_.connect(*transport_, queue_options);
+      return;
+    }
+    case ControlAction::Kind::kFabricsConnect:
+      send_fabrics_connect(options_.disable_sq_flow_control);
+      return;
+    case ControlAction::Kind::kGetProperty:
+      send_admin(command::property_get(action.property), {}, options_.admin_timeout);
+      return;
+    case ControlAction::Kind::kSetProperty:
+      send_admin(command::property_set(action.property, action.value), {}, options_.admin_timeout);
+      return;
+    case ControlAction::Kind::kAdminCommand:
+      send_admin(action.sqe, action.data, options_.admin_timeout);
+      return;
+    case ControlAction::Kind::kConnectIoQueues:
+      connect_io_queues();
+      return;
+    case ControlAction::Kind::kDisconnectIoQueues:
+      for (IoSlot& slot : io_) {
+        slot.queue->stop(Error::make(ErrorCode::kCancelled, "the controller is shut down"));
+      }
+      check_all_closed();
+      return;
+  }
+}
+
+// Outcomes are reported from the reactor's timers and completions, never from within perform().
+void Controller::Impl::report(ControlOutcome outcome) {
+  if (shutdown_runner_ && shutdown_runner_->waiting()) {
+    shutdown_runner_->finish(std::move(outcome));
+  } else if (init_runner_ && init_runner_->waiting()) {
+    init_runner_->finish(std::move(outcome));
+  }
+}
+
+void Controller::Impl::report_failure(const Error& error) {
+  ControlOutcome outcome;
+  outcome.failure = error;
+  report(std::move(outcome));
+}
+
+bool Controller::Impl::sequence_waits() const {
+  return (shutdown_runner_ && shutdown_runner_->waiting()) ||
+         (init_runner_ && init_runner_->waiting());
+}
+
+void Controller::Impl::send_admin(const spec::SubmissionEntry& sqe, std::span<std::byte> data,
+                                  Duration timeout) {
+  Request* request = admin_queue_.acquire();
+  CHECK(request != nullptr);  // sequences have one command at a time, and the queue has room for it
+  request->sqe = sqe;
+  if (data.empty()) {
+    request->set_no_data();
+  } else {
+    request->set_data(data.data(), static_cast<std::uint32_t>(data.size()));
+  }
+  request->context = this;
+  request->done = [](void* self, spec::NvmeStatus status, const spec::CompletionEntry& entry) {
+    static_cast<Impl*>(self)->on_admin_done(status, entry);
+  };
+  admin_queue_.submit(*request, timeout);
+}
+
+void Controller::Impl::on_admin_done(spec::NvmeStatus status, const spec::CompletionEntry& entry) {
+  if (!sequence_waits() || closing_) {
+    return;
+  }
+  if (status.ok()) {
+    report(ControlOutcome{entry.result(), {}});
+    return;
+  }
+  Error error =
+      Error::make(ErrorCode::kNvmeStatus, "the controller answered: " + status_text(status));
+  error.nvme_status = status.bits();
+  report_failure(error);
+}
+
+void Controller::Impl::send_fabrics_connect(bool disable_sq_flow_control) {
+  asked_no_flow_control_ = disable_sq_flow_control;
+  command::ConnectArguments arguments;
+  arguments.queue_entries = options_.admin_queue_size;
+  arguments.kato_ms = static_cast<std::uint32_t>(options_.keep_alive.count());
+  arguments.disable_sq_flow_control = disable_sq_flow_control;
+  Request* request = admin_queue_.acquire();
+  CHECK(request != nullptr);
+  build_fabrics_connect(arguments, spec::kCntlidDynamic, options_, *request, connect_data_);
+  request->context = this;
+  request->done = [](void* self, spec::NvmeStatus status, const spec::CompletionEntry& entry) {
+    static_cast<Impl*>(self)->on_fabrics_connect_done(status, entry);
+  };
+  admin_queue_.submit(*request, options_.connect_timeout);
+}
+
+void Controller::Impl::on_fabrics_connect_done(spec::NvmeStatus status,
+                                               const spec::CompletionEntry& entry) {
+  if (!sequence_waits() || closing_) {
+    return;
+  }
+  if (!status.ok()) {
+    // The whole command is refused for cattr only where the parameter named is cattr itself.
+    const auto parameter = spec::ConnectInvalidParameter::decode(entry);
+    if (asked_no_flow_control_ && status.is(spec::FabricsStatus::kInvalidParameters) &&
+        !parameter.in_data) {
+      send_fabrics_connect(false);
+      return;
+    }
+    report_failure(fabrics_connect_error(status, entry, options_));
+    return;
+  }
+  admin_queue_.set_live();
+  const spec::ConnectResult result = spec::ConnectResult::decode(entry);
+  if (result.authentication_required || result.secure_channel_concat_required) {
+    report_failure(Error::make(ErrorCode::kUnsupported,
+                               "the target requires authentication, which nvublk does not offer"));
+    return;
+  }
+  report(ControlOutcome{result.cntlid, {}});
+}
+
+void Controller::Impl::queue_connected(std::uint16_t) {
+  report(ControlOutcome{});
+}
+
+void Controller::Impl::queue_disconnected(std::uint16_t, const Error& reason) {
+  admin_open_ = false;
+  admin_failure_ = reason.text;
+  keep_alive_.stop();
+  async_events_.stop();
+  if (!closing_) {
+    connection_lost(reason);
+  }
+  check_all_closed();
+}
+
+std::uint32_t Controller::Impl::queue_slots() const {
+  const ControllerProfile& profile = init_->profile();
+  // n entries hold n - 1 commands. [Base 2.1 §3.3.1.2.1]
+  std::uint32_t slots = std::min(options_.queue_size, profile.cap.max_queue_entries() - 1);
+  if (const std::uint32_t maxcmd = profile.identify.maxcmd.get(); maxcmd != 0) {
+    slots = std::min(slots, maxcmd);
+  }
+  return std::max(slots, 1u);
+}
+
+// The data of a command capsule; ICDOFF is 0 over TCP. [TCP 1.1 §3.3.2]
+std::uint32_t Controller::Impl::in_capsule_bytes() const {
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(init_->profile().identify.in_capsule_data_bytes(), 1024 * 1024));
+}
+
+Status Controller::Impl::make_io_queues() {
+  const std::uint32_t count = init_->profile().io_queue_count;
+  const std::uint32_t slots = queue_slots();
+  if (io_.empty()) {
+    options_.io_queues = count;
+    options_.queue_size = slots;
+    for (std::uint32_t i = 0; i < count; i++) {
+      Shard& shard = *shards_.io[i % shards_.io.size()];
+      IoSlot slot;
+      slot.queue = std::make_unique<IoQueue>(
+          shard, *shards_.control, static_cast<std::uint16_t>(i + 1), slots, options_, *this);
+      io_.push_back(std::move(slot));
+    }
+    return {};
+  }
+  if (count < io_.size() || slots < options_.queue_size) {
+    return fail(ErrorCode::kNoResources,
+                "the controller now grants " + std::to_string(count) + " I/O queues of " +
+                    std::to_string(slots) + " commands; before it was " +
+                    std::to_string(io_.size()) + " of " + std::to_string(options_.queue_size));
+  }
+  return {};
+}
+
+void Controller::Impl::connect_io_queues() {
+  Status status = make_io_queues();
+  if (status) {
+    status = adopt_namespaces();
+  }
+  if (!status) {
+    shards_.control->post([this, error = status.error()] { report_failure(error); });
+    return;
+  }
+  IoQueue::Start start;
+  start.transport = transport_.get();
+  start.cntlid = init_->profile().cntlid;
+  start.in_capsule_bytes = in_capsule_bytes();
+  for (IoSlot& slot : io_) {
+    slot.open = true;
+    slot.live = false;
+    slot.queue->start(start);
+  }
+}
+
+void Controller::Impl::io_queue_live(std::uint16_t qid, bool sq_flow_control_disabled) {
+  IoSlot& slot = io_[qid - 1u];
+  slot.live = slot.open;
+  sq_flow_control_disabled_ = sq_flow_control_disabled;
+  if (!closing_ && std::ranges::all_of(io_, [](const IoSlot& each) { return each.live; })) {
+    report(ControlOutcome{});
+  }
+}
+
+void Controller::Impl::io_queue_closed(std::uint16_t qid, const Error& reason) {
+  IoSlot& slot = io_[qid - 1u];
+  slot.open = false;
+  slot.live = false;
+  slot.failure = reason.text;
+  if (!closing_ && !(shutdown_runner_ && shutdown_runner_->running())) {
+    Error error = reason;
+    if (error.step.empty()) {
+      error.step = "I/O queue " + std::to_string(qid);
+    }
+    connection_lost(error);
+  }
+  check_all_closed();
+}
+
+Status Controller::Impl::verify_namespace(const NamespaceProfile& profile) const {
+  for (const std::unique_ptr<Namespace>& known : namespaces_) {
+    if (known->nsid() != profile.nsid) {
+      continue;
+    }
+    const BlockGeometry now = namespace_geometry(profile, init_->profile(), transport_->limits());
+    if (known->identity() != namespace_identity(profile)) {
+      return fail(ErrorCode::kProtocol, "namespace " + std::to_string(profile.nsid) +
+                                            " has another identity than before the reconnect");
+    }
+    if (now.block_size_bytes != known->geometry().block_size_bytes ||
+        now.size_blocks < known->geometry().size_blocks ||
+        now.max_transfer_bytes < known->geometry().max_transfer_bytes) {
+      return fail(ErrorCode::kProtocol,
+                  "namespace " + std::to_string(profile.nsid) +
+                      " has another format or size than before the reconnect");
+    }
+  }
+  return {};
+}
+
+// First connect: makes the namespaces. Reconnect: those we have must be there, and be the same.
+Status Controller::Impl::adopt_namespaces() {
+  const ControllerProfile& profile = init_->profile();
+  if (state_ == ControllerState::kConnecting) {
+    for (const NamespaceProfile& each : profile.namespaces) {
+      auto made = std::make_unique<Namespace>(
+          namespace_identity(each), namespace_geometry(each, profile, transport_->limits()),
+          namespace_unusable(each));
+      for (IoSlot& slot : io_) {
+        made->add_queue(slot.queue->queue_pair());
+      }
+      namespaces_.push_back(std::move(made));
+    }
+    return {};
+  }
+  for (const std::unique_ptr<Namespace>& known : namespaces_) {
+    const bool present = std::ranges::any_of(
+        profile.namespaces,
+        [&known](const NamespaceProfile& each) { return each.nsid == known->nsid(); });
+    if (!present) {
+      return fail(ErrorCode::kNotFound,
+                  "namespace " + std::to_string(known->nsid()) + " is gone since the reconnect");
+    }
+  }
+  for (const NamespaceProfile& each : profile.namespaces) {
+    if (Status status = verify_namespace(each); !status) {
+      return status;
+    }
+  }
+  return {};
+}
+
+void Controller::Impl::ended(ControllerInit& machine) {
+  if (machine.done()) {
+    profile_ = machine.profile();
+    enter_live();
+    return;
+  }
+  last_error_ = machine.error();
+  close_all(machine.error());
+}
+
+void Controller::Impl::enter_live() {
+  reactor_.cancel(loss_timer_);
+  reactor_.cancel(fast_fail_timer_);
+  for (IoSlot& slot : io_) {
+    slot.queue->fail_waiting(0);
+  }
+  set_state(ControllerState::kLive);
+  keep_alive_.start(milliseconds(profile_.keep_alive_ms));
+  async_events_.start(std::min(kAsyncEventRequests, profile_.identify.async_event_limit_count()));
+  finish_connect({});
+}
+
+void Controller::Impl::finish_connect(Status status) {
+  if (Done done = std::exchange(connect_done_, nullptr)) {
+    shards_.control->post([done = std::move(done), status = std::move(status)]() mutable {
+      done(std::move(status));
+    });
+  }
+}
+
+}  // namespace nvublk::nvme

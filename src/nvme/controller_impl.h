@@ -1,0 +1,136 @@
+#pragma once
+
+// What Controller is made of: its life from the first connect over reconnects to the shutdown.
+// Control-shard-affine.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/step_runner.h"
+#include "nvme/async_events.h"
+#include "nvme/controller.h"
+#include "nvme/controller_init.h"
+#include "nvme/controller_shutdown.h"
+#include "nvme/io_queue.h"
+#include "nvme/keep_alive.h"
+
+namespace nvublk::nvme {
+
+class Controller::Impl final : public QueuePairOwner,
+                               public IoQueueListener,
+                               public AsyncEventListener,
+                               public StepOwner<ControllerInit, ControlAction>,
+                               public StepOwner<ControllerShutdown, ControlAction> {
+ public:
+  Impl(const ShardSet& shards, const ControllerOptions& options,
+       std::unique_ptr<Transport> transport, ControllerListener* listener);
+  ~Impl();
+
+  void connect(Done done);
+  void disconnect(Done done);
+  void fail_io(int error_number);
+  ControllerState state() const { return state_; }
+  const ControllerOptions& options() const { return options_; }
+  ControllerStatus status() const;
+  std::vector<Namespace*> namespaces() const;
+
+ private:
+  using InitRunner = StepRunner<ControllerInit, ControlAction, ControlOutcome>;
+  using ShutdownRunner = StepRunner<ControllerShutdown, ControlAction, ControlOutcome>;
+
+  // What the control shard knows of an I/O queue.
+  struct IoSlot {
+    std::unique_ptr<IoQueue> queue;
+    bool open = false;  ///< started, and not reported closed
+    bool live = false;
+    std::string failure;
+  };
+
+  // QueuePairOwner: the admin queue.
+  void queue_connected(std::uint16_t qid) override;
+  void queue_disconnected(std::uint16_t qid, const Error& reason) override;
+  // IoQueueListener
+  void io_queue_live(std::uint16_t qid, bool sq_flow_control_disabled) override;
+  void io_queue_closed(std::uint16_t qid, const Error& reason) override;
+  // AsyncEventListener
+  void namespaces_changed(const std::vector<std::uint32_t>& nsids) override;
+  // StepOwner
+  void perform(ControllerInit& machine, const ControlAction& action) override;
+  void ended(ControllerInit& machine) override;
+  void perform(ControllerShutdown& machine, const ControlAction& action) override;
+  void ended(ControllerShutdown& machine) override;
+
+  void set_state(ControllerState state);
+  void start_init();
+  void perform_action(const ControlAction& action);
+  void send_admin(const spec::SubmissionEntry& sqe, std::span<std::byte> data, Duration timeout);
+  void send_fabrics_connect(bool disable_sq_flow_control);
+  void on_admin_done(spec::NvmeStatus status, const spec::CompletionEntry& entry);
+  void on_fabrics_connect_done(spec::NvmeStatus status, const spec::CompletionEntry& entry);
+  void report(ControlOutcome outcome);
+  void report_failure(const Error& error);
+  bool sequence_waits() const;
+
+  void connect_io_queues();
+  Status make_io_queues();
+  std::uint32_t queue_slots() const;
+  std::uint32_t in_capsule_bytes() const;
+  void check_io_queues_live();
+  Status adopt_namespaces();
+  Status verify_namespace(const NamespaceProfile& profile) const;
+
+  void enter_live();
+  void connection_lost(const Error& reason);
+  void close_all(const Error& reason);
+  bool all_closed() const;
+  void check_all_closed();
+  void on_all_closed();
+  void schedule_reconnect();
+  void give_up(const Error& reason);
+  void finish_connect(Status status);
+  void finish_disconnect();
+  void cancel_sequences();
+  void fill_step(ControllerStatus& status) const;
+
+  const ShardSet shards_;
+  ControllerOptions options_;
+  std::unique_ptr<Transport> transport_;
+  ControllerListener* listener_;
+  Reactor& reactor_;
+  ControllerState state_ = ControllerState::kNew;
+
+  QueuePair admin_queue_;
+  bool admin_open_ = false;
+  std::string admin_failure_;
+  spec::ConnectData connect_data_{};
+  bool asked_no_flow_control_ = false;
+  bool sq_flow_control_disabled_ = false;
+  KeepAlive keep_alive_;
+  AsyncEvents async_events_;
+  std::vector<IoSlot> io_;
+  std::vector<std::unique_ptr<Namespace>> namespaces_;
+  ControllerProfile profile_;
+
+  std::unique_ptr<ControllerInit> init_;
+  std::unique_ptr<InitRunner> init_runner_;
+  std::unique_ptr<ControllerShutdown> shutdown_;
+  std::unique_ptr<ShutdownRunner> shutdown_runner_;
+
+  Done connect_done_;
+  Done disconnect_done_;
+  bool closing_ = false;
+  bool abandoned_ = false;  ///< fail_io was called: never reconnect
+  bool closed_reported_ = false;
+  std::optional<Error> last_error_;
+  Instant lost_since_{};
+  unsigned reconnect_attempts_ = 0;
+  Timer reconnect_timer_;
+  Timer loss_timer_;
+  Timer fast_fail_timer_;
+  Deferred closed_;
+};
+
+}  // namespace nvublk::nvme

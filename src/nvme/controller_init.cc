@@ -1,0 +1,387 @@
+#include "nvme/controller_init.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "nvme/command.h"
+#include "nvme/spec/features.h"
+
+namespace nvublk::nvme {
+
+namespace {
+
+constexpr Duration kReadyPoll = milliseconds(10);
+
+// The events that nvublk acts on; the controller says in OAES which it can report.
+constexpr std::uint32_t kWantedNotices = spec::kAsyncNamespaceAttribute;
+
+ControlAction admin_command(const spec::SubmissionEntry& sqe) {
+  ControlAction action;
+  action.kind = ControlAction::Kind::kAdminCommand;
+  action.sqe = sqe;
+  return action;
+}
+
+ControlAction get_property(spec::Property property) {
+  ControlAction action;
+  action.kind = ControlAction::Kind::kGetProperty;
+  action.property = property;
+  return action;
+}
+
+ControlAction set_cc(spec::Cc cc) {
+  ControlAction action;
+  action.kind = ControlAction::Kind::kSetProperty;
+  action.property = spec::Property::kCc;
+  action.value = cc.raw;
+  return action;
+}
+
+template <typename T>
+T read_page(std::span<const std::byte> page) {
+  static_assert(sizeof(T) <= spec::kIdentifyBytes);
+  T value;
+  std::memcpy(static_cast<void*>(&value), page.data(), sizeof(T));
+  return value;
+}
+
+}  // namespace
+
+ControllerInit::ControllerInit(const ControllerOptions& options, bool fabrics,
+                               std::uint32_t io_queues)
+    : options_(options), fabrics_(fabrics), wanted_io_queues_(io_queues) {}
+
+std::span<const ControllerInit::Row> ControllerInit::rows() {
+  using M = ControllerInit;
+  // Steps that the rows jump back to: see keep_namespace_list, next_namespace.
+  static constexpr std::array<Row, 18> kRows = {{
+      {"connect admin queue", "Base 2.1 §3.3.2.2", &M::connect_limit, &M::connect_admin, &M::next},
+      {"Fabrics Connect", "Base 2.1 §6.3", &M::connect_limit, &M::fabrics_connect, &M::keep_cntlid},
+      {"read CAP", "Base 2.1 §3.1.4.1", &M::command_limit, &M::get_cap, &M::keep_cap},
+      {"read VS", "Base 2.1 §3.1.4.2", &M::command_limit, &M::get_vs, &M::keep_vs},
+      {"read CC", "Base 2.1 §3.1.4.5", &M::command_limit, &M::get_cc, &M::keep_cc},
+      {"clear CC.EN", "Base 2.1 §3.5.1", &M::command_limit, &M::disable, &M::next},
+      {"wait CSTS.RDY=0", "Base 2.1 §3.5.1", &M::ready_limit, &M::get_csts_if_disabling,
+       &M::until_not_ready},
+      {"set CC.EN", "Base 2.1 §3.5.1", &M::command_limit, &M::enable, &M::next},
+      {"wait CSTS.RDY=1", "Base 2.1 §3.5.1", &M::ready_limit, &M::get_csts, &M::until_ready},
+      {"identify controller", "Base 2.1 §5.1.13.2.1", &M::command_limit, &M::identify_controller,
+       &M::keep_identify},
+      {"read keep alive timeout", "Base 2.1 §5.1.25.1.15", &M::command_limit, &M::get_keep_alive,
+       &M::keep_keep_alive, true},
+      {"configure async events", "Base 2.1 §5.1.25.1.5", &M::command_limit, &M::configure_events,
+       &M::next, true},
+      {"set number of queues", "Base 2.1 §5.1.25.2.1", &M::command_limit, &M::set_queue_count,
+       &M::keep_queue_count},
+      {"identify NVM command set limits", "NVM 1.1 §4.1.5.4", &M::command_limit,
+       &M::identify_nvm_controller, &M::keep_nvm_limits, true},
+      {"list active namespaces", "Base 2.1 §5.1.13.2.2", &M::command_limit, &M::list_namespaces,
+       &M::keep_namespace_list},
+      {"identify namespace", "NVM 1.1 §4.1.5.1", &M::command_limit, &M::identify_namespace,
+       &M::keep_namespace},
+      {"identify namespace descriptors", "Base 2.1 §5.1.13.2.3", &M::command_limit,
+       &M::identify_descriptors, &M::keep_descriptors, true},
+      {"connect I/O queues", "Base 2.1 §6.3", &M::connect_limit, &M::connect_io_queues, &M::next},
+  }};
+  return kRows;
+}
+
+namespace {
+constexpr std::size_t kIdentifyNamespaceStep = 15;
+constexpr std::size_t kConnectIoQueuesStep = 17;
+}  // namespace
+
+Error ControllerInit::protocol(std::string text) const {
+  return Error::make(ErrorCode::kProtocol, std::move(text));
+}
+
+// The transport's own steps (connection, handshake) have connect_timeout each and report by name;
+// this limit, for all of them, only catches what they miss.
+Duration ControllerInit::connect_limit() const {
+  return 4 * options_.connect_timeout;
+}
+
+// CAP.TO may be 0 on fabrics; a second more lets the answer travel.
+Duration ControllerInit::ready_limit() const {
+  return milliseconds(std::max(profile_.cap.timeout_ms(), 500u)) + options_.admin_timeout;
+}
+
+StepNext ControllerInit::next(const ControlOutcome&) {
+  return StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::connect_admin() {
+  ControlAction action;
+  action.kind = ControlAction::Kind::kConnectAdminQueue;
+  return action;
+}
+
+std::optional<ControlAction> ControllerInit::fabrics_connect() {
+  if (!fabrics_) {
+    return std::nullopt;
+  }
+  ControlAction action;
+  action.kind = ControlAction::Kind::kFabricsConnect;
+  return action;
+}
+
+StepNext ControllerInit::keep_cntlid(const ControlOutcome& outcome) {
+  profile_.cntlid = static_cast<std::uint16_t>(outcome.value);
+  return StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::get_cap() {
+  return get_property(spec::Property::kCap);
+}
+
+StepNext ControllerInit::keep_cap(const ControlOutcome& outcome) {
+  profile_.cap = spec::Cap{outcome.value};
+  if (profile_.cap.max_queue_entries() < 2) {
+    return StepNext::fail(protocol("CAP says that queues have no room (MQES 0)"));
+  }
+  if (profile_.cap.min_page_bytes() > 4096) {
+    return StepNext::fail(
+        Error::make(ErrorCode::kUnsupported, "the controller's smallest memory page is " +
+                                                 std::to_string(profile_.cap.min_page_bytes()) +
+                                                 " bytes; nvublk uses 4096"));
+  }
+  return StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::get_vs() {
+  return get_property(spec::Property::kVs);
+}
+
+StepNext ControllerInit::keep_vs(const ControlOutcome& outcome) {
+  profile_.vs = spec::Vs{static_cast<std::uint32_t>(outcome.value)};
+  if (profile_.vs.major_version() == 0) {
+    return StepNext::fail(protocol("VS says that the controller implements no NVMe version"));
+  }
+  return StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::get_cc() {
+  return get_property(spec::Property::kCc);
+}
+
+StepNext ControllerInit::keep_cc(const ControlOutcome& outcome) {
+  cc_ = spec::Cc{static_cast<std::uint32_t>(outcome.value)};
+  disabling_ = cc_.enabled();
+  return StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::disable() {
+  if (!disabling_) {
+    return std::nullopt;
+  }
+  cc_.set_enabled(false);
+  return set_cc(cc_);
+}
+
+std::optional<ControlAction> ControllerInit::get_csts_if_disabling() {
+  return disabling_ ? get_csts() : std::nullopt;
+}
+
+StepNext ControllerInit::until_not_ready(const ControlOutcome& outcome) {
+  const spec::Csts csts{static_cast<std::uint32_t>(outcome.value)};
+  if (csts.all_ones()) {
+    return StepNext::fail(
+        Error::make(ErrorCode::kDisconnected, "the device is gone (CSTS reads all ones)"));
+  }
+  return csts.ready() ? StepNext::repeat(kReadyPoll) : StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::enable() {
+  cc_ = spec::Cc{};
+  cc_.set_css(profile_.cap.supports_io_command_sets() ? spec::CommandSetSelection::kAllSupported
+                                                      : spec::CommandSetSelection::kNvm);
+  cc_.set_page_shift(12);
+  cc_.set_standard_entry_sizes();
+  cc_.set_enabled(true);
+  return set_cc(cc_);
+}
+
+std::optional<ControlAction> ControllerInit::get_csts() {
+  return get_property(spec::Property::kCsts);
+}
+
+StepNext ControllerInit::until_ready(const ControlOutcome& outcome) {
+  const spec::Csts csts{static_cast<std::uint32_t>(outcome.value)};
+  if (csts.all_ones()) {
+    return StepNext::fail(
+        Error::make(ErrorCode::kDisconnected, "the device is gone (CSTS reads all ones)"));
+  }
+  if (csts.fatal()) {
+    return StepNext::fail(protocol("the controller reports a fatal status (CSTS.CFS)"));
+  }
+  return csts.ready() ? StepNext::next() : StepNext::repeat(kReadyPoll);
+}
+
+ControlAction ControllerInit::identify(spec::IdentifyCns cns, std::uint32_t nsid) {
+  page_.fill(std::byte{0});
+  ControlAction action = admin_command(command::identify({.cns = cns, .nsid = nsid}));
+  action.data = page_;
+  return action;
+}
+
+std::optional<ControlAction> ControllerInit::identify_controller() {
+  return identify(spec::IdentifyCns::kController, 0);
+}
+
+StepNext ControllerInit::keep_identify(const ControlOutcome&) {
+  profile_.identify = read_page<spec::IdentifyController>(page_);
+  const spec::IdentifyController& identify = profile_.identify;
+  if (!fabrics_) {
+    profile_.cntlid = identify.cntlid.get();
+    return StepNext::next();
+  }
+  if (identify.type() == spec::ControllerType::kDiscovery) {
+    return StepNext::fail(Error::make(ErrorCode::kUnsupported,
+                                      "this is a discovery controller: it has no namespaces; "
+                                      "attach a subsystem that it lists instead"));
+  }
+  if (identify.cntlid.get() != profile_.cntlid) {
+    return StepNext::fail(protocol("Identify names controller " +
+                                   std::to_string(identify.cntlid.get()) +
+                                   ", but Connect gave us " + std::to_string(profile_.cntlid)));
+  }
+  // A capsule has at least room for its SQE; without it there is no way to send commands.
+  if (identify.ioccsz.get() < 4) {
+    return StepNext::fail(protocol("IOCCSZ is " + std::to_string(identify.ioccsz.get()) +
+                                   ", too small for a command"));
+  }
+  return StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::get_keep_alive() {
+  profile_.keep_alive_ms = 0;
+  if (!fabrics_ || options_.keep_alive.count() == 0) {
+    return std::nullopt;
+  }
+  if (profile_.identify.kas.get() == 0) {
+    return std::nullopt;
+  }
+  profile_.keep_alive_ms = static_cast<std::uint32_t>(options_.keep_alive.count());
+  return admin_command(command::get_features(spec::FeatureId::kKeepAliveTimer));
+}
+
+// The controller may have rounded KATO; one that cannot say keeps what Connect asked for.
+StepNext ControllerInit::keep_keep_alive(const ControlOutcome& outcome) {
+  const auto granted_ms = static_cast<std::uint32_t>(outcome.value);
+  if (!outcome.failure && granted_ms != 0) {
+    profile_.keep_alive_ms = std::min(profile_.keep_alive_ms, granted_ms);
+  }
+  return StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::configure_events() {
+  const std::uint32_t events = profile_.identify.oaes.get() & kWantedNotices;
+  if (events == 0) {
+    return std::nullopt;
+  }
+  return admin_command(command::set_features(spec::FeatureId::kAsyncEventConfig, events));
+}
+
+std::optional<ControlAction> ControllerInit::set_queue_count() {
+  return admin_command(command::set_number_of_queues(wanted_io_queues_, wanted_io_queues_));
+}
+
+StepNext ControllerInit::keep_queue_count(const ControlOutcome& outcome) {
+  const auto granted = spec::NumberOfQueues::decode(static_cast<std::uint32_t>(outcome.value));
+  profile_.io_queue_count = std::min(wanted_io_queues_, granted.pair_count());
+  return StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::identify_nvm_controller() {
+  profile_.nvm = {};
+  return identify(spec::IdentifyCns::kCommandSetController, 0);
+}
+
+// Controllers before NVMe 2.0 do not know it: then there are no such limits.
+StepNext ControllerInit::keep_nvm_limits(const ControlOutcome& outcome) {
+  if (!outcome.failure) {
+    profile_.nvm = read_page<spec::IdentifyControllerNvm>(page_);
+  }
+  profile_.namespaces.clear();
+  namespace_index_ = 0;
+  return StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::list_namespaces() {
+  const std::uint32_t after = profile_.namespaces.empty() ? 0 : profile_.namespaces.back().nsid;
+  return identify(spec::IdentifyCns::kActiveNamespaceList, after);
+}
+
+StepNext ControllerInit::keep_namespace_list(const ControlOutcome&) {
+  std::vector<std::uint32_t> nsids;
+  const std::uint32_t after = profile_.namespaces.empty() ? 0 : profile_.namespaces.back().nsid;
+  const Result<bool> full = append_namespace_list(page_, after, nsids);
+  if (!full) {
+    return StepNext::fail(full.error());
+  }
+  if (profile_.namespaces.size() + nsids.size() > kMaxNamespaces) {
+    return StepNext::fail(Error::make(
+        ErrorCode::kUnsupported,
+        "the controller has more than " + std::to_string(kMaxNamespaces) + " namespaces"));
+  }
+  for (const std::uint32_t nsid : nsids) {
+    profile_.namespaces.emplace_back().nsid = nsid;
+  }
+  if (*full) {
+    return StepNext::repeat(Duration::zero());
+  }
+  return profile_.namespaces.empty() ? StepNext::jump(kConnectIoQueuesStep) : StepNext::next();
+}
+
+std::optional<ControlAction> ControllerInit::identify_namespace() {
+  return identify(spec::IdentifyCns::kNamespace, profile_.namespaces[namespace_index_].nsid);
+}
+
+StepNext ControllerInit::keep_namespace(const ControlOutcome&) {
+  NamespaceProfile& profile = profile_.namespaces[namespace_index_];
+  profile.data = read_page<spec::IdentifyNamespace>(page_);
+  profile.ids.nguid = hex_unless_zero(profile.data.nguid);
+  profile.ids.eui64 = hex_unless_zero(profile.data.eui64);
+  return profile_.vs.at_least(1, 3) ? StepNext::next() : next_namespace();
+}
+
+std::optional<ControlAction> ControllerInit::identify_descriptors() {
+  return identify(spec::IdentifyCns::kNamespaceDescriptors,
+                  profile_.namespaces[namespace_index_].nsid);
+}
+
+// A controller that cannot say leaves what Identify Namespace said.
+StepNext ControllerInit::keep_descriptors(const ControlOutcome& outcome) {
+  if (outcome.failure) {
+    return next_namespace();
+  }
+  Result<NamespaceIds> decoded = decode_namespace_ids(page_);
+  if (!decoded) {
+    return StepNext::fail(std::move(decoded.error()));
+  }
+  NamespaceIds& ids = profile_.namespaces[namespace_index_].ids;
+  ids.csi = decoded->csi;
+  ids.uuid = std::move(decoded->uuid);
+  if (!decoded->nguid.empty()) {
+    ids.nguid = std::move(decoded->nguid);
+  }
+  if (!decoded->eui64.empty()) {
+    ids.eui64 = std::move(decoded->eui64);
+  }
+  return next_namespace();
+}
+
+StepNext ControllerInit::next_namespace() {
+  namespace_index_++;
+  return StepNext::jump(namespace_index_ < profile_.namespaces.size() ? kIdentifyNamespaceStep
+                                                                      : kConnectIoQueuesStep);
+}
+
+std::optional<ControlAction> ControllerInit::connect_io_queues() {
+  ControlAction action;
+  action.kind = ControlAction::Kind::kConnectIoQueues;
+  return action;
+}
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,38 @@
+#pragma once
+
+// Orderly shutdown of a live controller: I/O queues closed, CC.SHN, CSTS.SHST awaited. Pure.
+// [Base 2.1 §3.6]
+
+#include <optional>
+#include <span>
+
+#include "engine/step_machine.h"
+#include "nvme/control_action.h"
+#include "nvme/spec/properties.h"
+
+namespace nvublk::nvme {
+
+class ControllerShutdown : public StepMachine<ControllerShutdown, ControlAction, ControlOutcome> {
+ public:
+  /// `rtd3e_us`: RTD3E of Identify Controller, how long a shutdown may take, 0 if not reported.
+  ControllerShutdown(Duration command_limit, std::uint32_t rtd3e_us);
+
+  static std::span<const Row> rows();
+
+ private:
+  Duration command_limit() const { return command_limit_; }
+  Duration shutdown_limit() const { return shutdown_limit_; }
+  std::optional<ControlAction> disconnect_io_queues();
+  StepNext next(const ControlOutcome& outcome);
+  std::optional<ControlAction> get_cc();
+  StepNext keep_cc(const ControlOutcome& outcome);
+  std::optional<ControlAction> notify();
+  std::optional<ControlAction> get_csts();
+  StepNext until_complete(const ControlOutcome& outcome);
+
+  Duration command_limit_;
+  Duration shutdown_limit_;
+  spec::Cc cc_{};
+};
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,37 @@
+#include "nvme/controller_status.h"
+
+namespace nvublk::nvme {
+
+const char* controller_state_name(ControllerState state) {
+  switch (state) {
+    case ControllerState::kNew:
+      return "new";
+    case ControllerState::kConnecting:
+      return "connecting";
+    case ControllerState::kLive:
+      return "live";
+    case ControllerState::kReconnecting:
+      return "reconnecting";
+    case ControllerState::kDeleting:
+      return "deleting";
+    case ControllerState::kFailed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+const char* queue_state_name(QueueState state) {
+  switch (state) {
+    case QueueState::kDisconnected:
+      return "disconnected";
+    case QueueState::kConnecting:
+      return "connecting";
+    case QueueState::kLive:
+      return "live";
+    case QueueState::kDisconnecting:
+      return "disconnecting";
+  }
+  return "unknown";
+}
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,64 @@
+#pragma once
+
+// An I/O queue pair and the little life it has of its own on its shard: connection, Connect
+// command, live. What happens to it is told to the control shard.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/shard.h"
+#include "nvme/controller_options.h"
+#include "nvme/fabrics_connect.h"
+#include "nvme/queue_pair.h"
+
+namespace nvublk::nvme {
+
+/// Told on the control shard.
+class IoQueueListener {
+ public:
+  virtual void io_queue_live(std::uint16_t qid, bool sq_flow_control_disabled) = 0;
+  /// Exactly once for every start(): the queue is closed, for this reason.
+  virtual void io_queue_closed(std::uint16_t qid, const Error& reason) = 0;
+
+ protected:
+  ~IoQueueListener() = default;
+};
+
+class IoQueue final : private QueuePairOwner {
+ public:
+  IoQueue(Shard& shard, Shard& control, std::uint16_t qid, std::uint32_t depth,
+          const ControllerOptions& options, IoQueueListener& listener);
+
+  /// What every (re)connect needs to know.
+  struct Start {
+    Transport* transport = nullptr;
+    std::uint16_t cntlid = 0;
+    std::uint32_t in_capsule_bytes = 0;
+  };
+  /// Control shard: posted to the queue's shard.
+  void start(const Start& parameters);
+  void stop(const Error& reason);
+  void fail_waiting(int error_number);
+  void fail_all(int error_number);
+
+  QueuePair& queue_pair() { return queue_pair_; }
+  const QueuePair& queue_pair() const { return queue_pair_; }
+  Shard& shard() { return queue_pair_.shard(); }
+
+ private:
+  void queue_connected(std::uint16_t qid) override;
+  void queue_disconnected(std::uint16_t qid, const Error& reason) override;
+  void send_connect(bool disable_sq_flow_control);
+  void on_connect_done(spec::NvmeStatus status, const spec::CompletionEntry& entry);
+
+  Shard& control_;
+  const ControllerOptions options_;
+  IoQueueListener& listener_;
+  QueuePair queue_pair_;
+  Start start_;
+  bool asked_no_flow_control_ = false;
+  std::unique_ptr<spec::ConnectData> connect_data_;
+};
+
+}  // namespace nvublk::nvme

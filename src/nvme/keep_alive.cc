@@ -1,0 +1,42 @@
+#include "nvme/keep_alive.h"
+
+#include "nvme/command.h"
+
+namespace nvublk::nvme {
+
+KeepAlive::KeepAlive(QueuePair& admin_queue)
+    : admin_queue_(admin_queue),
+      timer_([](Timer&, void* self) { static_cast<KeepAlive*>(self)->on_timer(); }, this) {}
+
+void KeepAlive::start(milliseconds granted) {
+  stop();
+  granted_ = granted;
+  if (granted_.count() > 0) {
+    admin_queue_.shard().reactor().arm_after(timer_, granted_ / 2);
+  }
+}
+
+void KeepAlive::stop() {
+  admin_queue_.shard().reactor().cancel(timer_);
+}
+
+void KeepAlive::on_timer() {
+  admin_queue_.shard().reactor().arm_after(timer_, granted_ / 2);
+  if (outstanding_) {
+    return;
+  }
+  Request* request = admin_queue_.acquire();
+  if (request == nullptr) {
+    return;  // the queue is full of commands: their answers will tell as well
+  }
+  outstanding_ = true;
+  request->sqe = command::keep_alive();
+  request->set_no_data();
+  request->context = this;
+  request->done = [](void* self, spec::NvmeStatus, const spec::CompletionEntry&) {
+    static_cast<KeepAlive*>(self)->outstanding_ = false;
+  };
+  admin_queue_.submit(*request, granted_);
+}
+
+}  // namespace nvublk::nvme

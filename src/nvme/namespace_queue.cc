@@ -1,0 +1,74 @@
+#include "nvme/namespace_queue.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "nvme/command.h"
+#include "nvme/spec/dsm.h"
+
+namespace nvublk::nvme {
+
+bool NamespaceQueue::valid(const BlockRequest& request) const {
+  if (request.op == BlockOp::kFlush) {
+    return true;
+  }
+  if (request.blocks == 0 || request.lba >= geometry_.size_blocks ||
+      request.blocks > geometry_.size_blocks - request.lba) {
+    return false;
+  }
+  switch (request.op) {
+    case BlockOp::kRead:
+    case BlockOp::kWrite:
+      return request.blocks <= geometry_.max_transfer_bytes / geometry_.block_size_bytes;
+    case BlockOp::kDiscard:
+      return request.blocks <= geometry_.max_discard_blocks;
+    case BlockOp::kWriteZeroes:
+      return request.blocks <= geometry_.max_write_zeroes_blocks;
+    case BlockOp::kFlush:
+      return true;
+  }
+  return false;
+}
+
+void NamespaceQueue::submit(BlockRequest& request) {
+  request.queue = this;
+  if (!valid(request)) {
+    request.error = EINVAL;
+    request.done(request);
+    return;
+  }
+  queue_pair_.submit_block(request);
+}
+
+void NamespaceQueue::build(const BlockRequest& block, Request& request) const {
+  const std::uint32_t fua = block.fua ? command::kIoForceUnitAccess : 0;
+  request.set_no_data();
+  switch (block.op) {
+    case BlockOp::kRead:
+      request.sqe = command::read(nsid_, block.lba, block.blocks, fua);
+      request.set_data(block.data, block.blocks * geometry_.block_size_bytes);
+      return;
+    case BlockOp::kWrite:
+      request.sqe = command::write(nsid_, block.lba, block.blocks, fua);
+      request.set_data(block.data, block.blocks * geometry_.block_size_bytes);
+      return;
+    case BlockOp::kFlush:
+      request.sqe = command::flush(nsid_);
+      return;
+    case BlockOp::kDiscard: {
+      request.sqe = command::dataset_management(nsid_, 1, spec::kDsmDeallocate);
+      spec::DsmRange range;
+      range.nlb = block.blocks;
+      range.slba = block.lba;
+      static_assert(sizeof(range) == sizeof(request.small));
+      std::memcpy(request.small.data(), &range, sizeof(range));
+      request.set_data(request.small.data(), sizeof(range));
+      return;
+    }
+    case BlockOp::kWriteZeroes:
+      request.sqe = command::write_zeroes(nsid_, block.lba, block.blocks, !block.no_unmap, fua);
+      return;
+  }
+}
+
+}  // namespace nvublk::nvme

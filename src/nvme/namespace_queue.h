@@ -1,0 +1,32 @@
+#pragma once
+
+// A namespace on one I/O shard: turns block requests into commands of the shard's queue pair. It
+// never splits: front-ends respect the geometry. Shard-affine.
+
+#include <cstdint>
+
+#include "engine/block.h"
+#include "nvme/queue_pair.h"
+
+namespace nvublk::nvme {
+
+class NamespaceQueue final : public BlockQueue {
+ public:
+  NamespaceQueue(QueuePair& queue_pair, std::uint32_t nsid, const BlockGeometry& geometry)
+      : queue_pair_(queue_pair), nsid_(nsid), geometry_(geometry) {}
+
+  unsigned shard_id() const { return queue_pair_.shard().id(); }
+  void submit(BlockRequest& request) override;
+
+  /// Fills `request` for `block`. [NVM 1.1 §3.2, §3.3]
+  void build(const BlockRequest& block, Request& request) const;
+
+ private:
+  bool valid(const BlockRequest& request) const;
+
+  QueuePair& queue_pair_;
+  const std::uint32_t nsid_;
+  const BlockGeometry geometry_;
+};
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,306 @@
+#include "nvme/queue_pair.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "engine/check.h"
+#include "nvme/namespace_queue.h"
+#include "nvme/status_text.h"
+
+namespace nvublk::nvme {
+
+namespace {
+
+// How often a block request may be answered with a status that says "try again" before it fails.
+constexpr std::uint32_t kMaxAttempts = 5;
+
+}  // namespace
+
+QueuePair::QueuePair(Shard& shard, std::uint16_t qid, std::uint32_t depth, Duration command_timeout,
+                     QueuePairOwner& owner)
+    : shard_(shard),
+      qid_(qid),
+      command_timeout_(command_timeout),
+      owner_(owner),
+      requests_(depth),
+      timer_([](Timer&, void* self) { static_cast<QueuePair*>(self)->on_timer(); }, this),
+      closed_([](Deferred&, void* self) { static_cast<QueuePair*>(self)->on_closed(); }, this) {}
+
+QueuePair::~QueuePair() {
+  CHECK(state() == QueueState::kDisconnected && outstanding_.empty() && waiting_.empty());
+  shard_.reactor().cancel(timer_);
+  shard_.reactor().cancel(closed_);
+}
+
+QueueStatus QueuePair::status() const {
+  QueueStatus status;
+  status.qid = qid_;
+  status.state = state();
+  status.depth = requests_.size();
+  status.outstanding = static_cast<std::uint32_t>(outstanding_count_.get());
+  status.submitted = submitted_.get();
+  status.completed = completed_.get();
+  status.errors = errors_.get();
+  return status;
+}
+
+StepView QueuePair::connect_step() const {
+  return state() == QueueState::kConnecting && transport_ ? transport_->step() : StepView{};
+}
+
+void QueuePair::connect(Transport& transport, const QueueTransportOptions& options) {
+  CHECK_ON(shard_);
+  CHECK(state() == QueueState::kDisconnected && !transport_);
+  state_.store(QueueState::kConnecting, std::memory_order_relaxed);
+  transport_ = transport.make_queue(shard_, options, requests_, *this);
+  transport_->connect();
+}
+
+void QueuePair::disconnect(Error reason) {
+  CHECK_ON(shard_);
+  if (state() == QueueState::kDisconnected || state() == QueueState::kDisconnecting) {
+    return;
+  }
+  state_.store(QueueState::kDisconnecting, std::memory_order_relaxed);
+  transport_->disconnect(std::move(reason));
+}
+
+void QueuePair::set_live() {
+  CHECK_ON(shard_);
+  if (state() == QueueState::kConnecting) {
+    state_.store(QueueState::kLive, std::memory_order_relaxed);
+    pump();
+  }
+}
+
+void QueuePair::submit(Request& request, Duration timeout) {
+  CHECK_ON(shard_);
+  CHECK(request.active && request.done != nullptr && request.block == nullptr);
+  if (!transport_ || state() == QueueState::kDisconnecting) {
+    const auto status = spec::NvmeStatus::make(spec::PathStatus::kHostPathError);
+    const Request::Done done = request.done;
+    void* context = request.context;
+    requests_.release(request);
+    done(context, status, spec::CompletionEntry{});
+    return;
+  }
+  send(request, timeout);
+}
+
+void QueuePair::send(Request& request, Duration timeout) {
+  Reactor& reactor = shard_.reactor();
+  request.deadline = timeout == Duration::zero() ? kNever : reactor.now() + timeout;
+  if (request.deadline != kNever && (!timer_.armed() || timer_.deadline() > request.deadline)) {
+    reactor.arm(timer_, request.deadline);
+  }
+  outstanding_.push_back(request);
+  outstanding_count_.add();
+  submitted_.add();
+  request.sqe.cid = request.cid;
+  transport_->submit(request);
+}
+
+void QueuePair::submit_block(BlockRequest& block) {
+  block.attempts = 0;
+  if (can_start() && waiting_.empty()) {
+    if (Request* request = requests_.acquire()) {
+      start_block(block, *request);
+      return;
+    }
+  }
+  if (const int error = waiting_error(); error != 0 && !can_start()) {
+    block.error = error;
+    block.done(block);
+    return;
+  }
+  waiting_.push_back(block);
+}
+
+void QueuePair::start_block(BlockRequest& block, Request& request) {
+  block.attempts++;
+  request.block = &block;
+  static_cast<NamespaceQueue*>(block.queue)->build(block, request);
+  shard_.reactor().add_in_flight(1);
+  send(request, command_timeout_);
+}
+
+void QueuePair::pump() {
+  while (!waiting_.empty() && can_start()) {
+    Request* request = requests_.acquire();
+    if (request == nullptr) {
+      return;
+    }
+    start_block(waiting_.pop_front(), *request);
+  }
+}
+
+void QueuePair::fail_waiting(int error_number) {
+  CHECK_ON(shard_);
+  fail_waiting_error_ = error_number;
+  if (!can_start()) {
+    fail_waiters();
+  }
+}
+
+void QueuePair::fail_all(int error_number) {
+  CHECK_ON(shard_);
+  CHECK(error_number > 0);
+  fail_all_error_ = error_number;
+  fail_waiters();
+}
+
+void QueuePair::fail_waiters() {
+  const int error = waiting_error();
+  if (error == 0) {
+    return;
+  }
+  while (!waiting_.empty()) {
+    BlockRequest& block = waiting_.pop_front();
+    block.error = error;
+    block.done(block);
+  }
+}
+
+void QueuePair::on_connected() {
+  owner_.queue_connected(qid_);
+}
+
+void QueuePair::on_completion(const spec::CompletionEntry& entry) {
+  Request* request = requests_.find(entry.cid.get());
+  if (request == nullptr || !IntrusiveList<Request, RequestTag>::contains_anywhere(*request)) {
+    disconnect(Error::make(ErrorCode::kProtocol,
+                           "the controller completed command " + std::to_string(entry.cid.get()) +
+                               " on queue " + std::to_string(qid_) + ", which is not outstanding"));
+    return;
+  }
+  complete(*request, entry.status(), entry);
+  pump();
+}
+
+void QueuePair::complete(Request& request, spec::NvmeStatus status,
+                         const spec::CompletionEntry& entry) {
+  IntrusiveList<Request, RequestTag>::remove(request);
+  outstanding_count_.subtract();
+  completed_.add();
+  if (!status.ok()) {
+    errors_.add();
+  }
+  if (BlockRequest* block = std::exchange(request.block, nullptr)) {
+    requests_.release(request);
+    shard_.reactor().remove_in_flight(1);
+    complete_block(*block, status);
+    return;
+  }
+  const Request::Done done = request.done;
+  void* context = request.context;
+  requests_.release(request);
+  done(context, status, entry);
+}
+
+void QueuePair::complete_block(BlockRequest& block, spec::NvmeStatus status) {
+  if (status.ok()) {
+    block.error = 0;
+  } else if (should_retry(block, status)) {
+    waiting_.push_front(block);
+    return;
+  } else {
+    block.error = errno_of(status);
+    log_failure(block, status);
+  }
+  block.done(block);
+}
+
+bool QueuePair::should_retry(const BlockRequest& block, spec::NvmeStatus status) const {
+  if (status.dnr() || block.attempts >= kMaxAttempts || fail_all_error_ != 0) {
+    return false;
+  }
+  return status.is(spec::GenericStatus::kTransientTransportError) ||
+         status.is(spec::GenericStatus::kCommandInterrupted) ||
+         status.is(spec::GenericStatus::kNamespaceNotReady) ||
+         status.is(spec::GenericStatus::kAbortedSqDeletion) ||
+         status.sct() == spec::StatusCodeType::kPath;
+}
+
+void QueuePair::log_failure(const BlockRequest& block, spec::NvmeStatus status) {
+  if (!log_limiter_.allow(shard_.reactor().now())) {
+    return;
+  }
+  static constexpr std::array<const char*, 5> kOpNames = {"read", "write", "flush", "discard",
+                                                          "write zeroes"};
+  const std::uint64_t suppressed = log_limiter_.take_suppressed();
+  const std::string_view name = status_name(status);
+  std::array<char, 240> text{};
+  std::snprintf(
+      text.data(), text.size(),
+      "queue %u: %s of %u blocks at %llu failed: %.*s (type %xh code %02xh); %llu more not shown",
+      qid_, kOpNames[static_cast<std::size_t>(block.op)], block.blocks,
+      static_cast<unsigned long long>(block.lba), static_cast<int>(name.size()), name.data(),
+      static_cast<unsigned>(status.sct()), status.sc(),
+      static_cast<unsigned long long>(suppressed));
+  log_warning("nvme", text.data());
+}
+
+// The block layer's commands go back to the head of those that wait, oldest first; the others end
+// here with a path error. The transport has let go of all of them.
+void QueuePair::requeue_outstanding() {
+  IntrusiveList<BlockRequest, BlockRequestTag> again;
+  IntrusiveList<Request, RequestTag> ended;
+  ended.splice_front(outstanding_);
+  while (!ended.empty()) {
+    Request& request = ended.pop_front();
+    outstanding_count_.subtract();
+    if (BlockRequest* block = std::exchange(request.block, nullptr)) {
+      shard_.reactor().remove_in_flight(1);
+      requests_.release(request);
+      again.push_back(*block);
+      continue;
+    }
+    const Request::Done done = request.done;
+    void* context = request.context;
+    requests_.release(request);
+    errors_.add();
+    done(context, spec::NvmeStatus::make(spec::PathStatus::kHostPathError),
+         spec::CompletionEntry{});
+  }
+  waiting_.splice_front(again);
+}
+
+void QueuePair::on_disconnected(Error reason) {
+  state_.store(QueueState::kDisconnecting, std::memory_order_relaxed);
+  disconnect_reason_ = std::move(reason);
+  requeue_outstanding();
+  shard_.reactor().cancel(timer_);
+  // The transport is on the stack; what follows destroys it.
+  shard_.reactor().defer(closed_);
+}
+
+void QueuePair::on_closed() {
+  transport_.reset();
+  state_.store(QueueState::kDisconnected, std::memory_order_relaxed);
+  fail_waiters();
+  owner_.queue_disconnected(qid_, disconnect_reason_);
+}
+
+void QueuePair::on_timer() {
+  const Instant now = shard_.reactor().now();
+  Instant next = kNever;
+  for (Request& request : outstanding_) {
+    if (request.deadline <= now) {
+      const std::string text = "no answer to command " + std::to_string(request.cid) + " (opcode " +
+                               std::to_string(request.sqe.opcode) + ") on queue " +
+                               std::to_string(qid_) + " in time";
+      disconnect(Error::make(ErrorCode::kTimeout, text));
+      return;
+    }
+    next = std::min(next, request.deadline);
+  }
+  if (next != kNever) {
+    shard_.reactor().arm(timer_, next);
+  }
+}
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,116 @@
+#pragma once
+
+// One queue pair, admin or I/O: its request slots, the transport's queue below, and the block
+// requests that wait for a slot or for the connection. It outlives its connections: after
+// on_disconnected a new connect() may follow, and what was outstanding for the block layer then
+// goes out again, in its old order. Shard-affine, but for status().
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "engine/block.h"
+#include "engine/counter.h"
+#include "engine/log.h"
+#include "engine/shard.h"
+#include "nvme/controller_status.h"
+#include "nvme/request_table.h"
+#include "nvme/transport.h"
+
+namespace nvublk::nvme {
+
+/// Who owns the queue pair's life. Calls come on the queue pair's shard.
+class QueuePairOwner {
+ public:
+  /// The transport is connected; over fabrics the Connect command has to follow.
+  virtual void queue_connected(std::uint16_t qid) = 0;
+  /// The connection is gone; every command that is not the block layer's has been completed with a
+  /// path error. connect() may be called again.
+  virtual void queue_disconnected(std::uint16_t qid, const Error& reason) = 0;
+
+ protected:
+  ~QueuePairOwner() = default;
+};
+
+class QueuePair final : private QueueTransportSink {
+ public:
+  QueuePair(Shard& shard, std::uint16_t qid, std::uint32_t depth, Duration command_timeout,
+            QueuePairOwner& owner);
+  ~QueuePair();
+  QueuePair(const QueuePair&) = delete;
+  QueuePair& operator=(const QueuePair&) = delete;
+
+  Shard& shard() const { return shard_; }
+  std::uint16_t qid() const { return qid_; }
+  std::uint32_t depth() const { return requests_.size(); }
+  QueueState state() const { return state_.load(std::memory_order_relaxed); }
+  /// Any shard; `shard` and `failure` are the controller's to fill.
+  QueueStatus status() const;
+  /// Which step of connecting runs; on this shard only.
+  StepView connect_step() const;
+
+  /// Begins to connect; the owner is told how it went. Only while disconnected.
+  void connect(Transport& transport, const QueueTransportOptions& options);
+  /// Begins to close; the owner is told. Harmless when disconnected (then nobody is told).
+  void disconnect(Error reason);
+  /// From here on block requests flow (after Fabrics Connect has succeeded).
+  void set_live();
+
+  /// A free slot for a command of the caller's, null if all are in use.
+  Request* acquire() { return requests_.acquire(); }
+  /// Sends `request`, made with acquire(); `done` is called exactly once. With a `timeout` of zero
+  /// the command may take for ever.
+  void submit(Request& request, Duration timeout);
+
+  /// Takes a request whose `queue` is a NamespaceQueue of this queue pair.
+  void submit_block(BlockRequest& request);
+  /// While not live, waiting and new block requests fail with `error_number` (0: they wait again).
+  void fail_waiting(int error_number);
+  /// From now on every block request fails with `error_number`, also while live.
+  void fail_all(int error_number);
+
+ private:
+  void on_connected() override;
+  void on_completion(const spec::CompletionEntry& entry) override;
+  void on_disconnected(Error reason) override;
+
+  bool can_start() const { return state() == QueueState::kLive && fail_all_error_ == 0; }
+  int waiting_error() const { return fail_all_error_ != 0 ? fail_all_error_ : fail_waiting_error_; }
+  void start_block(BlockRequest& block, Request& request);
+  void send(Request& request, Duration timeout);
+  void complete(Request& request, spec::NvmeStatus status, const spec::CompletionEntry& entry);
+  void complete_block(BlockRequest& block, spec::NvmeStatus status);
+  bool should_retry(const BlockRequest& block, spec::NvmeStatus status) const;
+  void pump();
+  void fail_waiters();
+  void requeue_outstanding();
+  void on_timer();
+  void on_closed();
+  void log_failure(const BlockRequest& block, spec::NvmeStatus status);
+
+  Shard& shard_;
+  const std::uint16_t qid_;
+  const Duration command_timeout_;
+  QueuePairOwner& owner_;
+  RequestTable requests_;
+  std::unique_ptr<QueueTransport> transport_;
+  std::atomic<QueueState> state_{QueueState::kDisconnected};
+
+  // Commands given to the transport, oldest first.
+  IntrusiveList<Request, RequestTag> outstanding_;
+  // Block requests without a slot, oldest first.
+  IntrusiveList<BlockRequest, BlockRequestTag> waiting_;
+  int fail_waiting_error_ = 0;
+  int fail_all_error_ = 0;
+  Error disconnect_reason_;
+  Timer timer_;
+  Deferred closed_;
+  LogLimiter log_limiter_;
+
+  Counter outstanding_count_;
+  Counter submitted_;
+  Counter completed_;
+  Counter errors_;
+};
+
+}  // namespace nvublk::nvme
