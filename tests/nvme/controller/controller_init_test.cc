@@ -1,0 +1,230 @@
+#include "nvme/controller_init.h"
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "nvme/controller/perfect_controller.h"
+#include "nvme/controller_shutdown.h"
+#include "nvme/namespace_geometry.h"
+
+namespace nvublk::nvme {
+namespace {
+
+ControllerOptions test_options() {
+  ControllerOptions options;
+  options.host.nqn = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001";
+  return options;
+}
+
+// Feeds a machine with a controller's answers until it ends, or until `stop` says so.
+template <typename Machine>
+struct Drive {
+  using Action = StepAction<ControlAction>;
+  using Event = StepEvent<ControlOutcome>;
+
+  Machine& machine;
+  PerfectController controller;
+  Instant now{};
+  Action action{};
+
+  // True if the machine is still running and waits for an outcome in a step for which `stop` holds.
+  bool run_until(const std::function<bool(const Machine&)>& stop) {
+    action = machine.start(now);
+    for (int turns = 0; turns < 10000; turns++) {
+      if (action.kind == Action::Kind::kDone || action.kind == Action::Kind::kFailed) return false;
+      if (action.kind == Action::Kind::kSleep) {
+        now = action.until;
+        action = machine.advance(Event::woke(), now);
+        continue;
+      }
+      if (stop(machine)) return true;
+      action = machine.advance(Event::of(controller.answer(action.payload)), now);
+    }
+    ADD_FAILURE() << "the machine does not end; it is at " << machine.step_name();
+    return false;
+  }
+};
+
+TEST(ControllerInit, IdentifiesAllOfAWellBehavedController) {
+  ControllerInit init(test_options(), true, 4);
+  Drive<ControllerInit> drive{init, {}};
+  drive.run_until([](const ControllerInit&) { return false; });
+  ASSERT_TRUE(init.done()) << init.error().text;
+  const ControllerProfile& profile = init.profile();
+  EXPECT_EQ(profile.cntlid, 7);
+  EXPECT_EQ(profile.io_queue_count, 2u) << "the controller granted fewer than were asked for";
+  EXPECT_EQ(profile.keep_alive_ms, 4000u);
+  ASSERT_EQ(profile.namespaces.size(), 2u);
+  EXPECT_EQ(profile.namespaces[1].nsid, 3u);
+  EXPECT_EQ(profile.namespaces[1].ids.uuid, "01020304-0506-0708-090a-0b0c0d0e0f10");
+}
+
+TEST(ControllerInit, AnEnabledControllerIsDisabledFirst) {
+  for (const bool enabled : {false, true}) {
+    ControllerInit init(test_options(), true, 1);
+    Drive<ControllerInit> drive{init, {}};
+    drive.controller.enabled_at_start = enabled;
+    std::set<std::string> steps;
+    drive.run_until([&steps](const ControllerInit& machine) {
+      steps.insert(machine.step_name());
+      return false;
+    });
+    EXPECT_TRUE(init.done());
+    EXPECT_EQ(steps.contains("clear CC.EN"), enabled);
+    EXPECT_EQ(steps.contains("wait CSTS.RDY=0"), enabled);
+    EXPECT_TRUE(steps.contains("set CC.EN"));
+  }
+}
+
+TEST(ControllerInit, NoNamespacesIsNoError) {
+  ControllerInit init(test_options(), true, 1);
+  Drive<ControllerInit> drive{init, {}};
+  drive.controller.nsids.clear();
+  drive.run_until([](const ControllerInit&) { return false; });
+  EXPECT_TRUE(init.done());
+  EXPECT_TRUE(init.profile().namespaces.empty());
+}
+
+// Every step x every fault: it fails closed and names the step.
+TEST(ControllerInit, FailsClosedAtEveryStep) {
+  using Event = StepEvent<ControlOutcome>;
+  const auto error_status = [] {
+    ControlOutcome outcome;
+    outcome.failure =
+        Error{ErrorCode::kNvmeStatus, "the controller answered: Invalid Field", "", 2};
+    return Event::of(outcome);
+  };
+  const std::vector<std::pair<const char*, std::function<Event()>>> faults = {
+      {"disconnect",
+       [] { return Event::disconnected(Error::make(ErrorCode::kDisconnected, "x")); }},
+      {"deadline", [] { return Event::deadline(); }},
+      {"error status", error_status},
+  };
+  const auto rows = ControllerInit::rows();
+  for (std::size_t step = 0; step < rows.size(); step++) {
+    for (const auto& [name, fault] : faults) {
+      SCOPED_TRACE(std::string(rows[step].name) + ", " + name);
+      ControllerInit init(test_options(), true, 2);
+      Drive<ControllerInit> drive{init, {}};
+      ASSERT_TRUE(drive.run_until(
+          [step](const ControllerInit& machine) { return machine.step() == step; }));
+      const auto action = init.advance(fault(), drive.now);
+      if (std::string(name) == "error status" && rows[step].tolerates_error) {
+        EXPECT_NE(action.kind, StepAction<ControlAction>::Kind::kFailed);
+        continue;
+      }
+      ASSERT_EQ(action.kind, StepAction<ControlAction>::Kind::kFailed);
+      EXPECT_EQ(init.error().step, rows[step].name);
+      EXPECT_FALSE(init.error().text.empty());
+      EXPECT_FALSE(init.running());
+    }
+  }
+}
+
+// Nonsense where a value decides: all ones and all zeroes.
+TEST(ControllerInit, NonsenseNeverPassesForAController) {
+  const auto rows = ControllerInit::rows();
+  for (std::size_t step = 0; step < rows.size(); step++) {
+    for (const std::uint64_t nonsense : {std::uint64_t{0}, ~std::uint64_t{0}}) {
+      SCOPED_TRACE(std::string(rows[step].name) + ", " + std::to_string(nonsense));
+      ControllerInit init(test_options(), true, 2);
+      Drive<ControllerInit> drive{init, {}};
+      ASSERT_TRUE(drive.run_until(
+          [step](const ControllerInit& machine) { return machine.step() == step; }));
+      const auto byte = static_cast<unsigned char>(nonsense & 0xff);
+      if (!drive.action.payload.data.empty()) {
+        std::memset(drive.action.payload.data.data(), byte, drive.action.payload.data.size());
+      }
+      StepAction<ControlAction> action =
+          init.advance(StepEvent<ControlOutcome>::of({nonsense, {}}), drive.now);
+      // Whatever it decided, it goes on as a machine: it ends, and a failure names its step.
+      for (int turns = 0; init.running() && turns < 5000; turns++) {
+        if (action.kind == StepAction<ControlAction>::Kind::kSleep) {
+          drive.now = std::min(action.until, action.deadline);
+          action = init.advance(StepEvent<ControlOutcome>::woke(), drive.now);
+        } else {
+          action = init.advance(
+              StepEvent<ControlOutcome>::of(drive.controller.answer(action.payload)), drive.now);
+        }
+      }
+      EXPECT_FALSE(init.running());
+      if (init.failed()) {
+        EXPECT_NE(init.error().step, "");
+      }
+    }
+  }
+}
+
+TEST(ControllerInit, ReadyNeverComesEndsAtTheDeadline) {
+  ControllerInit init(test_options(), true, 1);
+  Drive<ControllerInit> drive{init, {}};
+  drive.controller.polls_until_ready = 1000000;
+  drive.controller.enabled_at_start = false;
+  const Instant began = drive.now;
+  drive.run_until([](const ControllerInit&) { return false; });
+  ASSERT_TRUE(init.failed());
+  EXPECT_EQ(init.error().code, ErrorCode::kTimeout);
+  EXPECT_EQ(init.error().step, "wait CSTS.RDY=1");
+  EXPECT_LT(drive.now - began, seconds(60));
+}
+
+TEST(ControllerShutdown, FailsClosedAtEveryStep) {
+  const auto rows = ControllerShutdown::rows();
+  for (std::size_t step = 0; step < rows.size(); step++) {
+    ControllerShutdown shutdown(seconds(1), 0);
+    Drive<ControllerShutdown> drive{shutdown, {}};
+    ASSERT_TRUE(drive.run_until(
+        [step](const ControllerShutdown& machine) { return machine.step() == step; }));
+    shutdown.advance(StepEvent<ControlOutcome>::deadline(), drive.now);
+    ASSERT_TRUE(shutdown.failed());
+    EXPECT_EQ(shutdown.error().step, rows[step].name);
+  }
+}
+
+TEST(ControllerShutdown, EndsWhenTheControllerSaysSo) {
+  ControllerShutdown shutdown(seconds(1), 0);
+  Drive<ControllerShutdown> drive{shutdown, {}};
+  drive.run_until([](const ControllerShutdown&) { return false; });
+  EXPECT_TRUE(shutdown.done());
+}
+
+TEST(NamespaceGeometry, LimitsComeFromTheController) {
+  ControllerInit init(test_options(), true, 1);
+  Drive<ControllerInit> drive{init, {}};
+  drive.run_until([](const ControllerInit&) { return false; });
+  const ControllerProfile& controller = init.profile();
+  NamespaceProfile profile = controller.namespaces[0];
+  profile.data.noiob = 96;
+  const BlockGeometry geometry = namespace_geometry(profile, controller, TransportLimits{});
+  EXPECT_EQ(geometry.block_size_bytes, 4096u);
+  EXPECT_EQ(geometry.size_blocks, 1000u);
+  EXPECT_EQ(geometry.max_transfer_bytes, 4096u << 5);
+  EXPECT_EQ(geometry.boundary_blocks, 96u);
+  EXPECT_EQ(geometry.max_discard_blocks, 0xffffffffu);
+  EXPECT_EQ(geometry.max_write_zeroes_blocks, 65536u);
+  EXPECT_FALSE(geometry.volatile_write_cache);
+  EXPECT_EQ(geometry.segment_boundary_mask, 0u);
+}
+
+TEST(NamespaceGeometry, WhatCannotBeShownSaysWhy) {
+  NamespaceProfile profile;
+  EXPECT_NE(namespace_unusable(profile), "");
+  profile.data.nsze = 10;
+  profile.data.ncap = 10;
+  profile.data.lbaf[0].lbads = 9;
+  EXPECT_EQ(namespace_unusable(profile), "");
+  profile.data.lbaf[0].ms = 8;
+  EXPECT_NE(namespace_unusable(profile).find("metadata"), std::string::npos);
+  profile.data.lbaf[0].ms = 0;
+  profile.ids.csi = 2;
+  EXPECT_NE(namespace_unusable(profile).find("command set"), std::string::npos);
+  profile.ids.csi = 0;
+  profile.data.lbaf[0].lbads = 40;
+  EXPECT_NE(namespace_unusable(profile), "");
+}
+
+}  // namespace
+}  // namespace nvublk::nvme
