@@ -18,6 +18,10 @@ if(NVUBLK_SANITIZE)
     -fsanitize=${NVUBLK_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(nvublk_options INTERFACE -fsanitize=${NVUBLK_SANITIZE})
 endif()
+if(NVUBLK_FUZZ)
+  # Coverage of our own code is what steers libFuzzer.
+  target_compile_options(nvublk_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # nvublk_library(NAME SOURCES a.cc ... HEADERS a.h ... LINKS x ... [PRIVATE_LINKS y ...] [EXCEPTIONS])
 # One static library per folder. Its headers can be included only by those that link it: each

@@ -24,7 +24,7 @@ std::unexpected<Error> refuse(std::string_view what, std::string_view nqn, std::
 // "yyyy-mm." at the start of `text`.
 bool starts_with_date(std::string_view text) {
   if (text.size() < 8 || text[4] != '-' || text[7] != '.') return false;
-  for (const std::size_t i : {0, 1, 2, 3, 5, 6}) {
+  for (const std::size_t i : {0uz, 1uz, 2uz, 3uz, 5uz, 6uz}) {
     if (!text::is_digit(text[i])) return false;
   }
   const int month = (text[5] - '0') * 10 + (text[6] - '0');

@@ -197,6 +197,7 @@ Status TransportId::complete() {
     if (trsvcid.empty()) trsvcid = std::to_string(default_port(trtype, is_discovery()));
     return check_port(trsvcid);
   }
+  adrfam = Adrfam::kFibreChannel;
   if (const Status address = check_opaque(traddr, "the address"); !address) return address;
   return check_opaque(trsvcid, "the service");
 }

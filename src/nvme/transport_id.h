@@ -62,7 +62,8 @@ struct TransportId {
   /// SPDK's form; parse() reads it back to an equal id, unless the NQN has a space in it, which
   /// only the URI can have.
   std::string to_string() const;
-  /// The URI; parse() reads it back to an equal id.
+  /// The URI; parse() reads it back to an equal id. It cannot say which family a host name should
+  /// resolve to. Fibre Channel has no URI: SPDK's form again.
   std::string to_uri() const;
 
   bool is_fabrics() const { return trtype != Trtype::kPcie; }

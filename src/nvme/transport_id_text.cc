@@ -199,6 +199,9 @@ Result<ParsedTransportId> parse_uri(std::string_view uri) {
   const Result<Trtype> trtype =
       parse_trtype(uri.substr(kUriPrefix.size(), colon - kUriPrefix.size()));
   if (!trtype) return std::unexpected(trtype.error());
+  if (*trtype == Trtype::kFibreChannel) {
+    return refuse("Fibre Channel addresses have no URI; write trtype:FC traddr:... subnqn:...");
+  }
   parsed.id.trtype = *trtype;
   const std::string_view rest = uri.substr(colon + 3);
   if (rest.find_first_of("?#") != std::string_view::npos) {
@@ -207,7 +210,7 @@ Result<ParsedTransportId> parse_uri(std::string_view uri) {
   }
   const std::size_t slash = rest.find('/');
   const std::string_view authority = rest.substr(0, slash);
-  if (*trtype == Trtype::kPcie || *trtype == Trtype::kFibreChannel) {
+  if (*trtype == Trtype::kPcie) {
     parsed.id.traddr = authority;
   } else if (const Status split = split_authority(authority, parsed.id); !split) {
     return std::unexpected(split.error());
@@ -253,6 +256,7 @@ std::string TransportId::to_string() const {
 }
 
 std::string TransportId::to_uri() const {
+  if (trtype == Trtype::kFibreChannel) return to_string();
   std::string uri(kUriPrefix);
   uri += text::lowercase(trtype_name(trtype)) + "://";
   const bool brackets = adrfam == Adrfam::kIpv6 && traddr.find(':') != std::string::npos;
