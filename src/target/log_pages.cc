@@ -1,0 +1,169 @@
+// Get Log Page. [Base 2.1 §5.1.12]
+
+#include "nvme/spec/log_pages.h"
+
+#include <algorithm>
+
+#include "nvme/spec/text.h"
+#include "target/queue.h"
+
+namespace nvublk::target {
+
+using namespace nvme::spec;
+
+namespace {
+
+constexpr LogPage kPages[] = {LogPage::kSupportedLogPages,    LogPage::kErrorInformation,
+                              LogPage::kSmartHealth,          LogPage::kFirmwareSlot,
+                              LogPage::kChangedNamespaceList, LogPage::kCommandEffects};
+constexpr AdminOpcode kAdminCommands[] = {
+    AdminOpcode::kGetLogPage,  AdminOpcode::kIdentify,    AdminOpcode::kAbort,
+    AdminOpcode::kSetFeatures, AdminOpcode::kGetFeatures, AdminOpcode::kAsyncEventRequest,
+    AdminOpcode::kKeepAlive};
+constexpr NvmOpcode kReadingCommands[] = {NvmOpcode::kFlush, NvmOpcode::kRead, NvmOpcode::kCompare};
+constexpr NvmOpcode kWritingCommands[] = {NvmOpcode::kWrite, NvmOpcode::kWriteZeroes,
+                                          NvmOpcode::kDatasetManagement};
+constexpr std::uint16_t kRoomTemperatureKelvin = 298;
+
+/// Thousands of 512 bytes, rounded up. [Base 2.1 §5.1.12.1.3]
+std::uint64_t data_units(std::uint64_t bytes) {
+  return (bytes / 512 + 999) / 1000;
+}
+
+std::vector<std::uint8_t> supported_pages() {
+  SupportedLogPagesLog log;
+  for (const LogPage page : kPages) log.lids[static_cast<std::size_t>(page)] = 1u;
+  return bytes_of(log);
+}
+
+std::vector<std::uint8_t> command_effects() {
+  CommandEffectsLog log;
+  for (const AdminOpcode opcode : kAdminCommands) {
+    log.admin[static_cast<std::size_t>(opcode)] = CommandEffectsLog::kSupported;
+  }
+  for (const NvmOpcode opcode : kReadingCommands) {
+    log.io[static_cast<std::size_t>(opcode)] = CommandEffectsLog::kSupported;
+  }
+  for (const NvmOpcode opcode : kWritingCommands) {
+    log.io[static_cast<std::size_t>(opcode)] =
+        CommandEffectsLog::kSupported | CommandEffectsLog::kBlockContentChange;
+  }
+  return bytes_of(log);
+}
+
+std::vector<std::uint8_t> firmware_slots() {
+  FirmwareSlotLog log;
+  log.afi = 1;
+  fill_text(log.revision[0], "1", ' ');
+  return bytes_of(log);
+}
+
+std::vector<std::uint8_t> changed_namespace_log(const std::vector<std::uint32_t>& changed) {
+  ChangedNamespaceListLog log;
+  for (std::size_t i = 0; i < changed.size() && i < log.nsid.size(); i++) {
+    log.nsid[i] = changed[i];
+  }
+  return bytes_of(log);
+}
+
+}  // namespace
+
+Reply Queue::get_log_page(const Sqe& sqe) {
+  const auto lid = static_cast<std::uint8_t>(sqe.cdw10.get());
+  const bool retain = (sqe.cdw10.get() & (1u << 15)) != 0;
+  const std::uint64_t dwords =
+      ((sqe.cdw10.get() >> 16) | (std::uint64_t{sqe.cdw11.get() & 0xffff} << 16)) + 1;
+  const std::uint64_t offset = sqe.cdw12.get() | (std::uint64_t{sqe.cdw13.get()} << 32);
+  const std::uint64_t length = dwords * 4;
+  if (offset % 4 != 0 || (sqe.cdw14.get() & (1u << 23)) != 0 ||
+      length > subsystem_.options().max_transfer_bytes) {
+    return Reply::error(GenericStatus::kInvalidField);
+  }
+  auto page = log_page(lid, retain);
+  if (!page) return Reply::error(CommandStatus::kInvalidLogPage);
+  if (offset > page->size()) return Reply::error(GenericStatus::kInvalidField);
+  page->erase(page->begin(), page->begin() + static_cast<std::ptrdiff_t>(offset));
+  return Reply::with_data(std::move(*page), static_cast<std::uint32_t>(length));
+}
+
+std::optional<std::vector<std::uint8_t>> Queue::log_page(std::uint8_t lid, bool retain) {
+  const auto page = static_cast<LogPage>(lid);
+  if (controller_->identity().discovery) {
+    if (page == LogPage::kDiscovery) return discovery_log();
+    return std::nullopt;
+  }
+  if (page == LogPage::kSupportedLogPages) return supported_pages();
+  if (page == LogPage::kErrorInformation) return error_log();
+  if (page == LogPage::kSmartHealth) return smart_log();
+  if (page == LogPage::kFirmwareSlot) return firmware_slots();
+  if (page == LogPage::kChangedNamespaceList) {
+    return changed_namespace_log(controller_->changed_namespaces(retain));
+  }
+  if (page == LogPage::kCommandEffects) return command_effects();
+  return std::nullopt;
+}
+
+std::vector<std::uint8_t> Queue::error_log() {
+  std::vector<std::uint8_t> log;
+  for (const ErrorRecord& record : controller_->errors()) {
+    ErrorLogEntry entry;
+    entry.error_count = record.number;
+    entry.sqid = record.qid;
+    entry.cid = record.cid;
+    entry.status_field = static_cast<std::uint16_t>(record.status.bits() << 1);
+    entry.parameter_error_location = std::uint16_t{0xffff};
+    entry.lba = record.lba;
+    entry.nsid = record.nsid;
+    entry.trtype = static_cast<std::uint8_t>(TransportTypeCode::kTcp);
+    const auto bytes = bytes_of(entry);
+    log.insert(log.end(), bytes.begin(), bytes.end());
+  }
+  log.resize(Controller::kErrorRecords * sizeof(ErrorLogEntry));
+  return log;
+}
+
+std::vector<std::uint8_t> Queue::smart_log() {
+  const Stats stats = subsystem_.stats();
+  SmartLog log;
+  log.composite_temperature_kelvin = kRoomTemperatureKelvin;
+  log.available_spare_percent = 100;
+  log.available_spare_threshold_percent = 10;
+  log.data_units_read.low_part = data_units(stats.read_bytes);
+  log.data_units_written.low_part = data_units(stats.written_bytes);
+  log.host_read_commands.low_part = stats.io_commands[static_cast<std::size_t>(NvmOpcode::kRead)];
+  log.host_write_commands.low_part = stats.io_commands[static_cast<std::size_t>(NvmOpcode::kWrite)];
+  log.error_log_entries.low_part = controller_->error_count();
+  return bytes_of(log);
+}
+
+std::vector<std::uint8_t> Queue::discovery_log() {
+  std::vector<ListenAddress> ports;
+  if (subsystem_.host_allowed(controller_->identity().hostnqn)) ports = subsystem_.listening();
+  DiscoveryLogHeader head;
+  head.genctr = std::uint64_t{1};  // what is listed does not change while the target runs
+  head.numrec = ports.size();
+  auto log = bytes_of(head);
+  for (std::size_t i = 0; i < ports.size(); i++) {
+    const bool any = ports[i].address == "0.0.0.0" || ports[i].address == "::";
+    const std::string& address = any ? local_.address : ports[i].address;
+    const bool ipv6 = address.find(':') != std::string::npos;
+    DiscoveryLogEntry entry;
+    entry.trtype = static_cast<std::uint8_t>(TransportTypeCode::kTcp);
+    entry.adrfam =
+        static_cast<std::uint8_t>(ipv6 ? AddressFamilyCode::kIpv6 : AddressFamilyCode::kIpv4);
+    entry.subtype = static_cast<std::uint8_t>(SubsystemType::kNvme);
+    const bool no_flow_control = subsystem_.options().sq_flow_control_disable;
+    entry.treq = static_cast<std::uint8_t>(0x2 | (no_flow_control ? 1u << 2 : 0u));
+    entry.portid = static_cast<std::uint16_t>(i);
+    entry.cntlid = kCntlidDynamic;
+    entry.asqsz = std::uint16_t{32};
+    fill_text(entry.trsvcid, std::to_string(ports[i].port), ' ');
+    fill_text(entry.subnqn, subsystem_.options().subnqn, '\0');
+    fill_text(entry.traddr, address, ' ');
+    const auto bytes = bytes_of(entry);
+    log.insert(log.end(), bytes.begin(), bytes.end());
+  }
+  return log;
+}
+
+}  // namespace nvublk::target

@@ -1,0 +1,66 @@
+#pragma once
+
+// What a target offers: its address, its subsystem, its namespaces and its limits.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/error.h"
+
+namespace nvublk::target {
+
+/// One namespace: memory (an empty `path`) or a file.
+struct NamespaceOptions {
+  std::uint32_t nsid = 0;        ///< 0: the lowest one that is free
+  std::uint64_t size_bytes = 0;  ///< 0 with a file: the file's own size
+  std::uint32_t block_size = 4096;
+  std::string path;
+  bool read_only = false;
+  std::string uuid;  ///< "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"; empty: derived from NQN and NSID
+
+  /// Reads "size=64M,bs=4096,nsid=3,uuid=..., ro" or "file=PATH,bs=512,size=...".
+  static Result<NamespaceOptions> parse(std::string_view text);
+};
+
+struct ListenAddress {
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 4420;  ///< 0: the kernel picks a free one
+
+  /// Reads "ADDR:PORT", "[V6ADDR]:PORT", "ADDR" or ":PORT".
+  static Result<ListenAddress> parse(std::string_view text);
+};
+
+struct Options {
+  std::vector<ListenAddress> listen{ListenAddress{}};
+  std::string subnqn = "nqn.2026-01.io.nvublk:target";
+  std::string serial = "NVUBLK0001";
+  std::string model = "nvublk-target";
+  std::vector<std::string> allowed_hosts;  ///< host NQNs; empty: any
+  std::vector<NamespaceOptions> namespaces;
+  std::string control_path;  ///< Unix socket; empty: none
+  unsigned threads = 1;
+
+  std::uint16_t io_queues = 64;        ///< most I/O queues per controller
+  std::uint32_t queue_entries = 1024;  ///< most entries per queue
+  std::uint32_t max_transfer_bytes = 1u << 20;
+  std::uint32_t in_capsule_bytes = 8192;  ///< of I/O queues; admin queues always take 8192
+  std::uint32_t max_h2c_bytes = 256u << 10;
+  std::uint32_t max_r2t_bytes = 0;          ///< most bytes one R2T asks for; 0: the whole transfer
+  std::uint32_t c2h_pdu_bytes = 0;          ///< most data bytes in one C2HData PDU; 0: no limit
+  std::uint8_t cpda = 0;                    ///< alignment asked of hosts, dwords, 0's based
+  bool header_digest = true;                ///< agree when a host asks for it
+  bool data_digest = true;                  ///< agree when a host asks for it
+  bool sq_flow_control_disable = true;      ///< agree when a host asks for it
+  bool success_flag = true;                 ///< save the response capsule where that is allowed
+  std::uint16_t enable_timeout_ms = 15000;  ///< CAP.TO, in units of 500 ms on the wire
+
+  /// Whether these options fit together and the specifications' limits.
+  Status check() const;
+};
+
+/// Bytes in "4096", "64K", "64M", "1G", "1T" (powers of 1024).
+Result<std::uint64_t> parse_size(std::string_view text);
+
+}  // namespace nvublk::target

@@ -1,0 +1,217 @@
+#include "target/queue.h"
+
+#include <algorithm>
+
+#include "nvme/spec/text.h"
+
+namespace nvublk::target {
+
+using namespace nvme::spec;
+
+namespace {
+
+Reply invalid_parameter(std::size_t offset, bool in_data) {
+  Reply reply = Reply::error(FabricsStatus::kInvalidParameters);
+  reply.result = ConnectInvalidParameter{static_cast<std::uint16_t>(offset), in_data}.encode();
+  return reply;
+}
+
+bool terminated(const std::array<char, kNqnFieldBytes>& field) {
+  const std::size_t length = raw_text(field).size();
+  return length != 0 && length <= kNqnMaxLength;
+}
+
+}  // namespace
+
+std::uint16_t Queue::next_sqhd() {
+  if (flow_control_disabled_) return 0;
+  sqhd_ = static_cast<std::uint16_t>((sqhd_ + 1u) % entries_);
+  return sqhd_;
+}
+
+CompletionEntry Queue::complete(const Sqe& sqe, const Reply& reply) {
+  CompletionEntry cqe;
+  cqe.set_result(reply.result);
+  cqe.cid = sqe.cid.get();
+  cqe.set_status(reply.status);
+  const bool connect = sqe.is_fabrics() && sqe.fctype() == FabricsCommandType::kConnect;
+  // FFFFh in the response to Connect grants that flow control is off. [Base 2.1 §6.3]
+  cqe.sqhd = connect && flow_control_disabled_ ? std::uint16_t{0xffff} : next_sqhd();
+  if (!reply.status.ok()) {
+    stats_.errors.add();
+    if (controller_ != nullptr && !sqe.is_fabrics()) {
+      controller_->record_error({0, qid_, sqe.cid.get(), reply.status,
+                                 sqe.cdw10.get() | (std::uint64_t{sqe.cdw11.get()} << 32),
+                                 sqe.nsid.get()});
+    }
+  }
+  return cqe;
+}
+
+CompletionEntry Queue::complete_held(std::uint16_t cid, std::uint32_t result) {
+  CompletionEntry cqe;
+  cqe.dw0 = result;
+  cqe.cid = cid;
+  cqe.sqhd = next_sqhd();
+  return cqe;
+}
+
+bool Queue::data_fits(const Sqe& sqe, std::uint64_t length) const {
+  return sqe.sgl().length.get() == length;
+}
+
+std::optional<NvmeStatus> Queue::admit(const Sqe& sqe) {
+  if (sqe.is_fabrics()) {
+    if (sqe.fctype() != FabricsCommandType::kConnect) {
+      return NvmeStatus::make(GenericStatus::kInvalidField, true);
+    }
+    if (!data_fits(sqe, sizeof(ConnectData))) {
+      return NvmeStatus::make(GenericStatus::kDataSglLengthInvalid, true);
+    }
+    return std::nullopt;
+  }
+  if (!connected() || !controller_->ready()) {
+    return NvmeStatus::make(GenericStatus::kCommandSequenceError, true);
+  }
+  if (sqe.sgl().length.get() > subsystem_.options().max_transfer_bytes) {
+    return NvmeStatus::make(GenericStatus::kInvalidField, true);
+  }
+  // No admin command of ours but Set Features takes data, and none of its features does.
+  if (is_admin()) {
+    if (sqe.admin_opcode() == AdminOpcode::kSetFeatures) return std::nullopt;
+    return NvmeStatus::make(GenericStatus::kInvalidOpcode, true);
+  }
+  return admit_io(sqe);
+}
+
+Reply Queue::execute(const Sqe& sqe, Bytes data) {
+  if (sqe.fuse() != Fuse::kNormal) return Reply::error(GenericStatus::kInvalidField);
+  if (sqe.is_fabrics()) return execute_fabrics(sqe, data);
+  if (!connected() || !controller_->ready()) {
+    return Reply::error(GenericStatus::kCommandSequenceError);
+  }
+  // Fabrics have SGLs only. [Base 2.1 §4.1.1]
+  if (sqe.psdt() != Psdt::kSglContiguousMetadata && sqe.psdt() != Psdt::kSglMetadataSgl) {
+    return Reply::error(GenericStatus::kInvalidField);
+  }
+  return is_admin() ? execute_admin(sqe) : execute_io(sqe, data);
+}
+
+Reply Queue::execute_fabrics(const Sqe& sqe, Bytes data) {
+  if (!connected()) {
+    if (sqe.fctype() == FabricsCommandType::kConnect) return connect(sqe, data);
+    return Reply::error(GenericStatus::kCommandSequenceError);
+  }
+  switch (sqe.fctype()) {
+    case FabricsCommandType::kConnect:
+      return Reply::error(GenericStatus::kCommandSequenceError);
+    case FabricsCommandType::kPropertyGet:
+      return is_admin() ? property_get(sqe) : Reply::error(GenericStatus::kInvalidField);
+    case FabricsCommandType::kPropertySet:
+      return is_admin() ? property_set(sqe) : Reply::error(GenericStatus::kInvalidField);
+    case FabricsCommandType::kDisconnect:
+    case FabricsCommandType::kAuthenticationSend:
+    case FabricsCommandType::kAuthenticationReceive:
+    case FabricsCommandType::kVendorSpecificFirst:
+      break;
+  }
+  return Reply::error(GenericStatus::kInvalidOpcode);
+}
+
+Reply Queue::connect(const Sqe& sqe, Bytes data) {
+  const auto command = submission_entry_as<ConnectCommand>(sqe);
+  if (data.size() < sizeof(ConnectData)) {
+    return Reply::error(GenericStatus::kDataSglLengthInvalid);
+  }
+  ConnectData connect_data;
+  std::memcpy(&connect_data, data.data(), sizeof(connect_data));
+  if (command.recfmt.get() != 0) return Reply::error(FabricsStatus::kIncompatibleFormat);
+  if (!terminated(connect_data.subnqn)) {
+    return invalid_parameter(offsetof(ConnectData, subnqn), true);
+  }
+  if (!terminated(connect_data.hostnqn)) {
+    return invalid_parameter(offsetof(ConnectData, hostnqn), true);
+  }
+  const std::uint32_t entries = command.queue_entries();
+  if (entries < 2 || entries > subsystem_.options().queue_entries) {
+    return invalid_parameter(offsetof(ConnectCommand, sqsize), false);
+  }
+  Reply reply = command.qid.get() == 0 ? connect_admin(command, connect_data)
+                                       : connect_io(command, connect_data);
+  if (!reply.status.ok()) return reply;
+  entries_ = entries;
+  qid_ = command.qid.get();
+  flow_control_disabled_ =
+      command.disables_sq_flow_control() && subsystem_.options().sq_flow_control_disable;
+  return reply;
+}
+
+Reply Queue::connect_admin(const ConnectCommand& command, const ConnectData& data) {
+  if (data.cntlid.get() != kCntlidDynamic) {
+    return invalid_parameter(offsetof(ConnectData, cntlid), true);
+  }
+  const std::string_view subnqn = raw_text(data.subnqn);
+  Controller::Identity identity;
+  identity.discovery = subnqn == kDiscoveryNqn;
+  identity.hostid = data.hostid;
+  identity.hostnqn = raw_text(data.hostnqn);
+  if (!identity.discovery) {
+    if (subnqn != subsystem_.options().subnqn) {
+      return invalid_parameter(offsetof(ConnectData, subnqn), true);
+    }
+    if (!subsystem_.host_allowed(identity.hostnqn)) {
+      return Reply::error(FabricsStatus::kInvalidHost);
+    }
+  }
+  controller_ = subsystem_.create_controller(std::move(identity), command.kato.get(), owner_);
+  if (controller_ == nullptr) return Reply::error(FabricsStatus::kControllerBusy, false);
+  return Reply::success(ConnectResult{controller_->identity().cntlid}.encode());
+}
+
+Reply Queue::connect_io(const ConnectCommand& command, const ConnectData& data) {
+  auto controller = subsystem_.find_controller(data.cntlid.get());
+  if (controller == nullptr || controller->identity().discovery) {
+    return invalid_parameter(offsetof(ConnectData, cntlid), true);
+  }
+  if (raw_text(data.subnqn) != subsystem_.options().subnqn) {
+    return invalid_parameter(offsetof(ConnectData, subnqn), true);
+  }
+  if (raw_text(data.hostnqn) != controller->identity().hostnqn) {
+    return invalid_parameter(offsetof(ConnectData, hostnqn), true);
+  }
+  if (data.hostid != controller->identity().hostid) {
+    return invalid_parameter(offsetof(ConnectData, hostid), true);
+  }
+  if (!controller->ready()) return Reply::error(GenericStatus::kCommandSequenceError);
+  if (!controller->attach_queue(command.qid.get(), owner_)) {
+    return invalid_parameter(offsetof(ConnectCommand, qid), false);
+  }
+  controller_ = std::move(controller);
+  return Reply::success(ConnectResult{controller_->identity().cntlid}.encode());
+}
+
+Reply Queue::property_get(const Sqe& sqe) {
+  const auto command = submission_entry_as<PropertyGetCommand>(sqe);
+  const auto value =
+      controller_->read_property(command.ofst.get(), command.size() == PropertySize::k8Bytes);
+  return value ? Reply::success(*value) : Reply::error(GenericStatus::kInvalidField);
+}
+
+Reply Queue::property_set(const Sqe& sqe) {
+  const auto command = submission_entry_as<PropertySetCommand>(sqe);
+  const bool written = controller_->write_property(
+      command.ofst.get(), command.size() == PropertySize::k8Bytes, command.value.get());
+  return written ? Reply::success() : Reply::error(GenericStatus::kInvalidField);
+}
+
+void Queue::close() {
+  if (controller_ == nullptr) return;
+  if (is_admin()) {
+    subsystem_.remove_controller(controller_->identity().cntlid);
+  } else {
+    controller_->detach_queue(qid_);
+  }
+  controller_.reset();
+}
+
+}  // namespace nvublk::target

@@ -1,0 +1,117 @@
+#pragma once
+
+// One queue of one host, as the commands see it: no PDU and no socket here. Worker-affine.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nvme/spec/cqe.h"
+#include "nvme/spec/fabrics.h"
+#include "nvme/spec/sqe.h"
+#include "target/namespace.h"
+#include "target/reply.h"
+#include "target/stats.h"
+#include "target/subsystem.h"
+
+namespace nvublk::target {
+
+using Bytes = std::span<const std::uint8_t>;
+
+class Queue {
+ public:
+  /// `local` is the address at which the host reached the target.
+  Queue(Subsystem& subsystem, NamespaceCache& namespaces, WorkerStats& stats, ListenAddress local)
+      : subsystem_(subsystem), namespaces_(namespaces), stats_(stats), local_(std::move(local)) {}
+
+  void set_owner(std::weak_ptr<QueueOwner> owner) { owner_ = std::move(owner); }
+
+  bool connected() const { return controller_ != nullptr; }
+  bool is_admin() const { return qid_ == 0; }
+  std::uint16_t qid() const { return qid_; }
+  /// As many commands as the host may have outstanding.
+  std::uint32_t entries() const { return entries_; }
+  bool flow_control_disabled() const { return flow_control_disabled_; }
+  const std::shared_ptr<Controller>& controller() const { return controller_; }
+
+  /// What is wrong with a command whose data comes from the host, before that data is asked for.
+  std::optional<NvmeStatus> admit(const nvme::spec::SubmissionEntry& sqe);
+  /// Executes a command with all of its data from the host.
+  Reply execute(const nvme::spec::SubmissionEntry& sqe, Bytes data);
+  /// The completion for `reply`; moves the submission queue's head.
+  nvme::spec::CompletionEntry complete(const nvme::spec::SubmissionEntry& sqe, const Reply& reply);
+  nvme::spec::CompletionEntry complete_held(std::uint16_t cid, std::uint32_t result);
+  /// Leaves the controller; the admin queue's end is the controller's end.
+  void close();
+
+ private:
+  using Sqe = nvme::spec::SubmissionEntry;
+
+  std::uint16_t next_sqhd();
+  bool data_fits(const Sqe& sqe, std::uint64_t length) const;
+
+  // queue.cc
+  Reply execute_fabrics(const Sqe& sqe, Bytes data);
+  Reply connect(const Sqe& sqe, Bytes data);
+  Reply connect_admin(const nvme::spec::ConnectCommand& command,
+                      const nvme::spec::ConnectData& data);
+  Reply connect_io(const nvme::spec::ConnectCommand& command, const nvme::spec::ConnectData& data);
+  Reply property_get(const Sqe& sqe);
+  Reply property_set(const Sqe& sqe);
+
+  // admin_commands.cc
+  Reply execute_admin(const Sqe& sqe);
+  Reply set_features(const Sqe& sqe);
+  Reply get_features(const Sqe& sqe);
+  Reply async_event_request(const Sqe& sqe);
+  Reply keep_alive();
+
+  // identify.cc
+  Reply identify(const Sqe& sqe);
+  Reply identify_namespace(std::uint32_t nsid);
+  Reply identify_controller();
+  Reply identify_namespace_list(std::uint32_t after);
+  Reply identify_descriptors(std::uint32_t nsid);
+  Reply identify_command_set_namespace(std::uint32_t nsid);
+  Reply identify_independent_namespace(std::uint32_t nsid);
+
+  // log_pages.cc
+  Reply get_log_page(const Sqe& sqe);
+  std::optional<std::vector<std::uint8_t>> log_page(std::uint8_t lid, bool retain);
+  std::vector<std::uint8_t> error_log();
+  std::vector<std::uint8_t> smart_log();
+  std::vector<std::uint8_t> discovery_log();
+
+  // io_commands.cc
+  struct Range {
+    const std::shared_ptr<Namespace>* ns = nullptr;
+    std::uint64_t offset = 0;  ///< bytes
+    std::uint64_t length = 0;  ///< bytes
+  };
+  /// The blocks that a command names, or why there are none.
+  NvmeStatus locate(const Sqe& sqe, bool transfers_data, Range& range);
+  Reply execute_io(const Sqe& sqe, Bytes data);
+  Reply read(const Sqe& sqe);
+  Reply write(const Sqe& sqe, Bytes data);
+  Reply compare(const Sqe& sqe, Bytes data);
+  Reply write_zeroes(const Sqe& sqe);
+  Reply dataset_management(const Sqe& sqe, Bytes data);
+  Reply flush(const Sqe& sqe);
+  std::optional<NvmeStatus> admit_io(const Sqe& sqe);
+
+  Subsystem& subsystem_;
+  NamespaceCache& namespaces_;
+  WorkerStats& stats_;
+  const ListenAddress local_;
+  std::weak_ptr<QueueOwner> owner_;
+  std::shared_ptr<Controller> controller_;
+  std::uint16_t qid_ = 0;
+  std::uint16_t sqhd_ = 0;
+  std::uint32_t entries_ = 32;
+  bool flow_control_disabled_ = false;
+};
+
+}  // namespace nvublk::target

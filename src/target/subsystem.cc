@@ -1,0 +1,87 @@
+#include "target/subsystem.h"
+
+#include <algorithm>
+
+namespace nvublk::target {
+
+namespace {
+
+/// The last CNTLID that may be given; from FFF0h on they are reserved. [Base 2.1 §5.1.13.2.1]
+constexpr std::uint16_t kLastCntlid = 0xffef;
+
+}  // namespace
+
+Result<std::uint32_t> Subsystem::add_namespace(const NamespaceOptions& options) {
+  auto nsid = namespaces_.add(options);
+  if (nsid) announce(*nsid);
+  return nsid;
+}
+
+Status Subsystem::remove_namespace(std::uint32_t nsid) {
+  auto removed = namespaces_.remove(nsid);
+  if (removed) announce(nsid);
+  return removed;
+}
+
+Status Subsystem::resize_namespace(std::uint32_t nsid, std::uint64_t size_bytes) {
+  auto resized = namespaces_.resize(nsid, size_bytes);
+  if (resized) announce(nsid);
+  return resized;
+}
+
+void Subsystem::announce(std::uint32_t nsid) {
+  for (const auto& controller : controllers()) {
+    if (!controller->identity().discovery) controller->namespace_changed(nsid);
+  }
+}
+
+bool Subsystem::host_allowed(std::string_view hostnqn) const {
+  return options_.allowed_hosts.empty() ||
+         std::ranges::find(options_.allowed_hosts, hostnqn) != options_.allowed_hosts.end();
+}
+
+std::shared_ptr<Controller> Subsystem::create_controller(Controller::Identity identity,
+                                                         std::uint32_t kato_ms,
+                                                         std::weak_ptr<QueueOwner> admin) {
+  const std::lock_guard lock(mutex_);
+  if (controllers_.size() >= kLastCntlid) return nullptr;
+  while (controllers_.contains(next_cntlid_)) {
+    next_cntlid_ = next_cntlid_ == kLastCntlid ? std::uint16_t{1}
+                                               : static_cast<std::uint16_t>(next_cntlid_ + 1);
+  }
+  identity.cntlid = next_cntlid_;
+  next_cntlid_ =
+      next_cntlid_ == kLastCntlid ? std::uint16_t{1} : static_cast<std::uint16_t>(next_cntlid_ + 1);
+  const std::uint16_t cntlid = identity.cntlid;
+  auto controller =
+      std::make_shared<Controller>(std::move(identity), options_, kato_ms, std::move(admin));
+  controllers_.emplace(cntlid, controller);
+  return controller;
+}
+
+std::shared_ptr<Controller> Subsystem::find_controller(std::uint16_t cntlid) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = controllers_.find(cntlid);
+  return found == controllers_.end() ? nullptr : found->second;
+}
+
+void Subsystem::remove_controller(std::uint16_t cntlid) {
+  std::shared_ptr<Controller> controller;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = controllers_.find(cntlid);
+    if (found == controllers_.end()) return;
+    controller = std::move(found->second);
+    controllers_.erase(found);
+  }
+  controller->close_queues(true);
+}
+
+std::vector<std::shared_ptr<Controller>> Subsystem::controllers() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Controller>> all;
+  for (const auto& [cntlid, controller] : controllers_) all.push_back(controller);
+  return all;
+}
+
+}  // namespace nvublk::target

@@ -1,0 +1,68 @@
+#pragma once
+
+// The NVM subsystem: its namespaces, its controllers, and who may use it. Thread-safe.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/error.h"
+#include "target/controller.h"
+#include "target/faults.h"
+#include "target/namespace.h"
+#include "target/options.h"
+#include "target/stats.h"
+
+namespace nvublk::target {
+
+class Subsystem {
+ public:
+  explicit Subsystem(Options options)
+      : options_(std::move(options)), namespaces_(options_.subnqn) {}
+
+  const Options& options() const { return options_; }
+  FaultTable& faults() { return faults_; }
+  const NamespaceTable& namespaces() const { return namespaces_; }
+
+  Result<std::uint32_t> add_namespace(const NamespaceOptions& options);
+  Status remove_namespace(std::uint32_t nsid);
+  Status resize_namespace(std::uint32_t nsid, std::uint64_t size_bytes);
+
+  bool host_allowed(std::string_view hostnqn) const;
+
+  /// A new controller of the dynamic model, or nullptr when there are too many.
+  std::shared_ptr<Controller> create_controller(Controller::Identity identity,
+                                                std::uint32_t kato_ms,
+                                                std::weak_ptr<QueueOwner> admin);
+  std::shared_ptr<Controller> find_controller(std::uint16_t cntlid) const;
+  /// Ends a controller: its I/O queues are closed.
+  void remove_controller(std::uint16_t cntlid);
+  std::vector<std::shared_ptr<Controller>> controllers() const;
+
+  /// Where the target really listens; set once, before there are connections.
+  void set_listening(std::vector<ListenAddress> addresses) { listening_ = std::move(addresses); }
+  const std::vector<ListenAddress>& listening() const { return listening_; }
+
+  /// Where the sum of all workers' counters comes from; set once, before there are connections.
+  void set_stats_source(std::function<Stats()> source) { stats_source_ = std::move(source); }
+  Stats stats() const { return stats_source_ ? stats_source_() : Stats{}; }
+
+ private:
+  void announce(std::uint32_t nsid);
+
+  const Options options_;
+  NamespaceTable namespaces_;
+  FaultTable faults_;
+  std::vector<ListenAddress> listening_;
+  std::function<Stats()> stats_source_;
+  mutable std::mutex mutex_;
+  std::map<std::uint16_t, std::shared_ptr<Controller>> controllers_;  // by mutex_
+  std::uint16_t next_cntlid_ = 1;                                     // by mutex_
+};
+
+}  // namespace nvublk::target

@@ -1,0 +1,194 @@
+// nvublk-target: an NVMe/TCP target in user space; see nvublk-target(1).
+
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <signal.h>
+#include <unistd.h>
+
+#include "target/control_server.h"
+#include "target/target.h"
+
+namespace {
+
+using nvublk::target::ListenAddress;
+using nvublk::target::NamespaceOptions;
+using nvublk::target::Options;
+
+constexpr char kExamples[] = R"(Examples:
+  nvublk-target --ns size=1G
+      one namespace of 1 GiB in memory, on 127.0.0.1:4420
+  nvublk-target --listen 0.0.0.0:0 --ns size=64M,bs=4096 --ns file=/tmp/disk.img,size=1G,bs=512
+      two namespaces; the port is in the line that is printed
+  nvublk-target --control /run/target.sock --ns size=64M &
+  nvublk-target ctl /run/target.sock stats
+  nvublk-target ctl /run/target.sock ns_add '{"size":"32M","bs":512}'
+  nvublk-target ctl /run/target.sock fault '{"kind":"delay","opcode":"read","delay_ms":500}'
+  nvublk-target ctl /run/target.sock fault '{"kind":"status","opcode":"write","sct":2,"sc":128}'
+  nvublk-target ctl /run/target.sock clear_faults
+)";
+
+struct CommandLine {
+  Options options;
+  std::vector<std::string> listen;
+  std::vector<std::string> namespaces;
+  bool no_header_digest = false;
+  bool no_data_digest = false;
+  bool sq_flow_control = false;
+  bool no_success_flag = false;
+  std::string control_path;
+  std::string method;
+  std::string params;
+};
+
+int complain(const std::string& text) {
+  std::cerr << "nvublk-target: " << text << "\n";
+  return 1;
+}
+
+/// A CLI11 transform that turns "64K" into bytes.
+std::string to_bytes(std::string text) {
+  const auto size = nvublk::target::parse_size(text);
+  if (!size) throw CLI::ValidationError(size.error().text);
+  return std::to_string(*size);
+}
+
+void add_limits(CLI::App& app, Options& options) {
+  app.add_option("--io-queues", options.io_queues, "most I/O queues of a controller")
+      ->capture_default_str();
+  app.add_option("--queue-size", options.queue_entries, "most entries of a queue")
+      ->capture_default_str();
+  app.add_option("--max-transfer", options.max_transfer_bytes, "most data of a command (MDTS)")
+      ->transform(to_bytes)
+      ->capture_default_str();
+  app.add_option("--in-capsule", options.in_capsule_bytes, "data that a command capsule may hold")
+      ->transform(to_bytes)
+      ->capture_default_str();
+  app.add_option("--max-h2c", options.max_h2c_bytes, "most data of one H2CData PDU (MAXH2CDATA)")
+      ->transform(to_bytes)
+      ->capture_default_str();
+  app.add_option("--max-r2t", options.max_r2t_bytes,
+                 "most data one R2T asks for; 0: all of the command's")
+      ->transform(to_bytes)
+      ->capture_default_str();
+  app.add_option("--c2h-pdu-size", options.c2h_pdu_bytes,
+                 "most data of one C2HData PDU; 0: all of the command's")
+      ->transform(to_bytes)
+      ->capture_default_str();
+  app.add_option("--cpda", options.cpda, "alignment of data asked of hosts (CPDA)")
+      ->capture_default_str();
+}
+
+void add_options(CLI::App& app, CommandLine& line) {
+  Options& options = line.options;
+  app.add_option("--listen", line.listen,
+                 "ADDR:PORT to listen on, repeatable; port 0: any (default 127.0.0.1:4420)");
+  app.add_option("--ns", line.namespaces,
+                 "a namespace, repeatable: size=64M,bs=4096 or file=PATH,bs=512; also nsid=N, "
+                 "uuid=UUID, ro");
+  app.add_option("--subnqn", options.subnqn, "the subsystem's NQN")->capture_default_str();
+  app.add_option("--serial", options.serial, "the serial number")->capture_default_str();
+  app.add_option("--model", options.model, "the model number")->capture_default_str();
+  app.add_option("--allow-host", options.allowed_hosts,
+                 "a host NQN that may connect, repeatable (default: any)");
+  app.add_option("--control", options.control_path, "a Unix socket for 'nvublk-target ctl'");
+  app.add_option("--threads", options.threads, "how many threads serve")->capture_default_str();
+  add_limits(app, options);
+  app.add_flag("--no-hdr-digest", line.no_header_digest, "refuse header digests");
+  app.add_flag("--no-data-digest", line.no_data_digest, "refuse data digests");
+  app.add_flag("--sq-flow-control", line.sq_flow_control,
+               "keep SQ flow control also when a host asks to disable it");
+  app.add_flag("--no-success-flag", line.no_success_flag,
+               "always send a response capsule after data");
+}
+
+/// Empty, or what is wrong.
+std::string complete_options(CommandLine& line) {
+  Options& options = line.options;
+  options.header_digest = !line.no_header_digest;
+  options.data_digest = !line.no_data_digest;
+  options.sq_flow_control_disable = !line.sq_flow_control;
+  options.success_flag = !line.no_success_flag;
+  if (!line.listen.empty()) options.listen.clear();
+  for (const std::string& text : line.listen) {
+    const auto address = ListenAddress::parse(text);
+    if (!address) return "--listen " + text + ": " + address.error().text;
+    options.listen.push_back(*address);
+  }
+  for (const std::string& text : line.namespaces) {
+    const auto ns = NamespaceOptions::parse(text);
+    if (!ns) return "--ns " + text + ": " + ns.error().text;
+    options.namespaces.push_back(*ns);
+  }
+  if (const auto good = options.check(); !good) return good.error().text;
+  return {};
+}
+
+int serve(Options options) {
+  // Blocked before there are threads, so that only sigwait() below gets them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  const std::string subnqn = options.subnqn;
+  nvublk::target::Target target(std::move(options));
+  if (auto started = target.start(); !started) return complain(started.error().text);
+  for (const ListenAddress& address : target.listening()) {
+    const nlohmann::json ready{{"listening",
+                                {{"traddr", address.address},
+                                 {"trsvcid", std::to_string(address.port)},
+                                 {"subnqn", subnqn},
+                                 {"pid", getpid()}}}};
+    std::cout << ready.dump() << std::endl;
+  }
+  int signal_number = 0;
+  sigwait(&signals, &signal_number);
+  target.stop();
+  return 0;
+}
+
+int control(const CommandLine& line) {
+  const auto response = nvublk::target::call_control(line.control_path, line.method, line.params);
+  if (!response) return complain(response.error().text);
+  const auto parsed = nlohmann::json::parse(*response, nullptr, false);
+  if (parsed.is_object() && parsed.contains("result")) {
+    std::cout << parsed["result"].dump() << std::endl;
+    return 0;
+  }
+  if (parsed.is_object() && parsed.contains("error")) {
+    return complain(parsed["error"].value("message", *response));
+  }
+  return complain("the target answered nonsense: " + *response);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CommandLine line;
+  CLI::App app{"An NVMe/TCP target in user space, for trying things out and for tests"};
+  app.footer(kExamples);
+  add_options(app, line);
+  CLI::App* ctl = app.add_subcommand("ctl", "Talk to the control socket of a running target");
+  ctl->add_option("path", line.control_path, "the socket given as --control")->required();
+  ctl->add_option("method", line.method,
+                  "stats, list, ns_add, ns_remove, ns_resize, fault, clear_faults, drop or "
+                  "expire_keep_alive")
+      ->required();
+  ctl->add_option("params", line.params, "a JSON object");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (ctl->parsed()) return control(line);
+  if (const std::string wrong = complete_options(line); !wrong.empty()) {
+    complain(wrong);
+    return 2;
+  }
+  return serve(std::move(line.options));
+}
