@@ -153,7 +153,7 @@ std::vector<std::uint8_t> Queue::discovery_log() {
         static_cast<std::uint8_t>(ipv6 ? AddressFamilyCode::kIpv6 : AddressFamilyCode::kIpv4);
     entry.subtype = static_cast<std::uint8_t>(SubsystemType::kNvme);
     const bool no_flow_control = subsystem_.options().sq_flow_control_disable;
-    entry.treq = static_cast<std::uint8_t>(0x2 | (no_flow_control ? 1u << 2 : 0u));
+    entry.treq = no_flow_control ? 1u << 2 : 0;
     entry.portid = static_cast<std::uint16_t>(i);
     entry.cntlid = kCntlidDynamic;
     entry.asqsz = std::uint16_t{32};
