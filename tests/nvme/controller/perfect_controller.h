@@ -19,6 +19,7 @@ class PerfectController {
   bool enabled_at_start = true;
   unsigned polls_until_ready = 2;
   std::uint16_t cntlid = 7;
+  std::uint32_t keep_alive_ms = 4000;
 
   ControlOutcome answer(const ControlAction& action) {
     switch (action.kind) {
@@ -69,7 +70,7 @@ class PerfectController {
         identify(action);
         return 0;
       case spec::AdminOpcode::kGetFeatures:
-        return 4000;
+        return keep_alive_ms;
       case spec::AdminOpcode::kSetFeatures:
         return spec::NumberOfQueues{2, 2}.encode();
       default:
