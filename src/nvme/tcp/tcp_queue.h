@@ -1,0 +1,91 @@
+#pragma once
+
+// The TCP half of a queue pair: one connection. Joins the socket, the handshake and the session.
+// Shard-affine.
+//
+//   kIdle -> kConnecting -> kConnected -> [kTerminating] -> kClosing -> kClosed
+//
+// kTerminating lasts until the termination request has left, or for kTerminationLimit. kClosing
+// lasts until the ring holds nothing that refers to a request, and no longer depends on the peer.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/error.h"
+#include "engine/shard.h"
+#include "engine/step_runner.h"
+#include "nvme/tcp/tcp_handshake.h"
+#include "nvme/tcp/tcp_session.h"
+#include "nvme/tcp/tcp_socket.h"
+#include "nvme/transport.h"
+
+namespace nvublk::nvme::tcp {
+
+class TcpQueue final : public QueueTransport,
+                       private TcpSocketOwner,
+                       private StepOwner<TcpHandshake, HandshakeAction>,
+                       private Flusher {
+ public:
+  struct Options {
+    QueueTransportOptions queue;
+    TcpSocket::Options socket;
+    TcpHandshake::Options handshake;
+  };
+
+  TcpQueue(Shard& shard, const Options& options, RequestTable& requests, QueueTransportSink& sink);
+  /// Before connect(), or after on_disconnected().
+  ~TcpQueue() override;
+
+  void connect() override;
+  void submit(Request& request) override;
+  void disconnect(Error reason) override;
+  StepView step() const override;
+
+ private:
+  enum class State : std::uint8_t {
+    kIdle,
+    kConnecting,
+    kConnected,
+    kTerminating,
+    kClosing,
+    kClosed
+  };
+  static constexpr Duration kTerminationLimit = milliseconds(500);
+
+  void on_socket_connected(std::int32_t result) override;
+  void on_socket_sent(std::int32_t result) override;
+  void on_socket_received(std::int32_t result, bool more) override;
+  void on_socket_closed() override;
+  void perform(TcpHandshake& handshake, const HandshakeAction& action) override;
+  void ended(TcpHandshake& handshake) override;
+  void flush() override;
+
+  void finish_handshake_action(std::int32_t result);
+  void receive(bool likely_empty);
+  Error lost(std::int32_t result) const;
+  void terminate(const PduFault& fault);
+  void send_termination();
+  void close(Error reason);
+
+  Shard& shard_;
+  Reactor& reactor_;
+  const Options options_;
+  QueueTransportSink& sink_;
+  State state_ = State::kIdle;
+  TcpHandshake handshake_;
+  StepRunner<TcpHandshake, HandshakeAction, HandshakeOutcome> runner_;
+  TcpSession session_;
+  TcpSocket socket_;
+  iovec handshake_piece_{};
+
+  Error reason_;
+  std::array<std::byte, spec::kTermReqMaxBytes> termination_{};
+  iovec termination_piece_{};
+  bool termination_sent_ = false;  // given to the socket
+  Timer termination_timer_;
+};
+
+}  // namespace nvublk::nvme::tcp

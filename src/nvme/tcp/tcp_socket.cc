@@ -1,0 +1,207 @@
+#include "nvme/tcp/tcp_socket.h"
+
+#include <cerrno>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "engine/check.h"
+
+namespace nvublk::nvme::tcp {
+
+namespace {
+
+Status set_int_option(int fd, int level, int option, int value, const char* name) {
+  if (::setsockopt(fd, level, option, &value, sizeof(value)) != 0) {
+    return fail_errno(errno, std::string("cannot set ") + name);
+  }
+  return {};
+}
+
+}  // namespace
+
+TcpSocket::TcpSocket(Reactor& reactor, TcpSocketOwner& owner)
+    : reactor_(reactor),
+      owner_(owner),
+      closed_([](Deferred&, void* self) { static_cast<TcpSocket*>(self)->ended_closed(); }, this) {
+  for (Op* op : {&connect_, &send_, &receive_, &cancel_connect_, &cancel_send_, &cancel_receive_}) {
+    op->socket = this;
+    op->complete = [](RingOp& ended, std::int32_t, std::uint32_t) {
+      auto& own = static_cast<Op&>(ended);
+      own.socket->op_ended(own);
+    };
+  }
+  connect_.complete = [](RingOp& op, std::int32_t result, std::uint32_t) {
+    TcpSocket& self = *static_cast<Op&>(op).socket;
+    self.op_ended(self.connect_);
+    if (!self.closing_) {
+      self.owner_.on_socket_connected(result);
+    }
+  };
+  send_.complete = [](RingOp& op, std::int32_t result, std::uint32_t) {
+    TcpSocket& self = *static_cast<Op&>(op).socket;
+    self.op_ended(self.send_);
+    if (!self.closing_) {
+      self.owner_.on_socket_sent(result);
+    }
+  };
+  receive_.complete = [](RingOp& op, std::int32_t result, std::uint32_t flags) {
+    static_cast<Op&>(op).socket->on_receive(result, flags);
+  };
+}
+
+TcpSocket::~TcpSocket() {
+  CHECK(!busy());
+  reactor_.cancel(closed_);
+}
+
+bool TcpSocket::busy() const {
+  return connect_.busy || send_.busy || receive_.busy || cancel_connect_.busy ||
+         cancel_send_.busy || cancel_receive_.busy;
+}
+
+Status TcpSocket::open(const Options& options) {
+  CHECK(!fd_);
+  peer_ = options.peer;
+  fd_.reset(::socket(options.peer.family(), SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP));
+  if (!fd_) {
+    return fail_errno(errno, "cannot make a TCP socket");
+  }
+  return prepare(options);
+}
+
+Status TcpSocket::prepare(const Options& options) {
+  const int fd = fd_.get();
+  // Capsules are gathered here, so waiting for more before sending would only add latency.
+  if (Status status = set_int_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); !status) {
+    return status;
+  }
+  if (options.tos >= 0) {
+    const bool ipv6 = options.peer.family() == AF_INET6;
+    if (Status status =
+            set_int_option(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_TCLASS : IP_TOS,
+                           options.tos, "the type of service");
+        !status) {
+      return status;
+    }
+  }
+  if (!options.interface.empty() &&
+      ::setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options.interface.c_str(),
+                   static_cast<socklen_t>(options.interface.size())) != 0) {
+    return fail_errno(errno, "cannot bind to the interface " + options.interface);
+  }
+  if (options.local.length_bytes > 0) {
+    // The kernel then chooses the port when it connects, and knows the peer: ports last longer.
+    if (Status status =
+            set_int_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1, "IP_BIND_ADDRESS_NO_PORT");
+        !status) {
+      return status;
+    }
+    if (::bind(fd, options.local.get(), options.local.length_bytes) != 0) {
+      return fail_errno(errno, "cannot connect from the host address that was given");
+    }
+  }
+  return {};
+}
+
+io_uring_sqe* TcpSocket::begin(Op& op) {
+  CHECK(fd_ && !op.busy);
+  op.busy = true;
+  return reactor_.ring().prepare(op);
+}
+
+void TcpSocket::connect() {
+  CHECK(!closing_);
+  io_uring_sqe* sqe = begin(connect_);
+  io_uring_prep_connect(sqe, fd_.get(), peer_.get(), peer_.length_bytes);
+  io_uring_sqe_set_data(sqe, &connect_);
+}
+
+void TcpSocket::send(std::span<iovec> pieces) {
+  CHECK(!closing_ && !pieces.empty());
+  constexpr unsigned kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  io_uring_sqe* sqe = begin(send_);
+  if (pieces.size() == 1) {
+    io_uring_prep_send(sqe, fd_.get(), pieces[0].iov_base, pieces[0].iov_len,
+                       static_cast<int>(kFlags));
+  } else {
+    send_message_ = {};
+    send_message_.msg_iov = pieces.data();
+    send_message_.msg_iovlen = pieces.size();
+    io_uring_prep_sendmsg(sqe, fd_.get(), &send_message_, kFlags);
+  }
+  io_uring_sqe_set_data(sqe, &send_);
+}
+
+void TcpSocket::receive(std::span<iovec> pieces, bool likely_empty) {
+  CHECK(!closing_ && !pieces.empty());
+  receive_pieces_ = pieces;
+  issue_receive(likely_empty && poll_first_works_);
+}
+
+void TcpSocket::issue_receive(bool poll_first) {
+  io_uring_sqe* sqe = begin(receive_);
+  if (receive_pieces_.size() == 1) {
+    io_uring_prep_recv(sqe, fd_.get(), receive_pieces_[0].iov_base, receive_pieces_[0].iov_len, 0);
+  } else {
+    receive_message_ = {};
+    receive_message_.msg_iov = receive_pieces_.data();
+    receive_message_.msg_iovlen = receive_pieces_.size();
+    io_uring_prep_recvmsg(sqe, fd_.get(), &receive_message_, 0);
+  }
+  polled_first_ = poll_first;
+  if (poll_first) {
+    sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  }
+  io_uring_sqe_set_data(sqe, &receive_);
+}
+
+void TcpSocket::on_receive(std::int32_t result, std::uint32_t flags) {
+  op_ended(receive_);
+  if (closing_) {
+    return;
+  }
+  if (result == -EINVAL && polled_first_) {  // before Linux 5.19
+    poll_first_works_ = false;
+    issue_receive(false);
+    return;
+  }
+  owner_.on_socket_received(result, (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0);
+}
+
+void TcpSocket::close() {
+  CHECK(!closing_);
+  closing_ = true;
+  if (fd_) {
+    // Ends what waits for the peer; fails if there is no connection, and then nothing waits so.
+    ::shutdown(fd_.get(), SHUT_RDWR);
+  }
+  cancel(connect_, cancel_connect_);
+  cancel(send_, cancel_send_);
+  cancel(receive_, cancel_receive_);
+  if (!busy()) {
+    reactor_.defer(closed_);
+  }
+}
+
+void TcpSocket::cancel(Op& target, Op& op) {
+  if (target.busy) {
+    io_uring_sqe* sqe = begin(op);
+    io_uring_prep_cancel64(sqe, reinterpret_cast<std::uintptr_t>(&target), 0);
+    io_uring_sqe_set_data(sqe, &op);
+  }
+}
+
+void TcpSocket::op_ended(Op& op) {
+  op.busy = false;
+  if (closing_ && !busy()) {
+    reactor_.defer(closed_);
+  }
+}
+
+void TcpSocket::ended_closed() {
+  fd_.reset();
+  owner_.on_socket_closed();
+}
+
+}  // namespace nvublk::nvme::tcp
