@@ -25,8 +25,8 @@ T view(const std::uint8_t* data, std::size_t size) {
 }
 
 void read_controller(const nvublk::nvme::spec::IdentifyController& id) {
-  for (const char c : printable_text(id.mn)) CHECK(c >= ' ' && c <= '~');
-  CHECK(printable_text(id.sn).size() <= id.sn.size());
+  for (const char c : nvublk::nvme::spec::printable_text(id.mn)) CHECK(c >= ' ' && c <= '~');
+  CHECK(nvublk::nvme::spec::printable_text(id.sn).size() <= id.sn.size());
   CHECK(id.max_transfer_bytes(4096) >= 4096);
   CHECK(id.in_capsule_data_bytes() <= 0xffffffffull * 16);
   CHECK(id.async_event_limit_count() >= 1 && id.async_event_limit_count() <= 256);
