@@ -69,11 +69,16 @@ class IntrusiveList {
 
   /// Moves all of `other` to the front of this list, in order.
   void splice_front(IntrusiveList& other) {
-    while (!other.empty()) {
-      T& item = other.back();
-      remove(item);
-      push_front(item);
+    if (other.empty()) {
+      return;
     }
+    Hook* first = other.root_.next_;
+    Hook* last = other.root_.prev_;
+    other.root_.prev_ = other.root_.next_ = &other.root_;
+    first->prev_ = &root_;
+    last->next_ = root_.next_;
+    root_.next_->prev_ = last;
+    root_.next_ = first;
   }
 
   class Iterator {

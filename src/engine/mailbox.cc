@@ -29,10 +29,18 @@ void Mailbox::post(Message& message) {
   }
 }
 
-unsigned Mailbox::deliver() {
-  if (head_.load(std::memory_order_relaxed) == nullptr) {
-    return 0;
+Mailbox::~Mailbox() {
+  Message* oldest = take_all();
+  while (oldest != nullptr) {
+    Message* next = oldest->next;
+    if (oldest->discard != nullptr) {
+      oldest->discard(*oldest);
+    }
+    oldest = next;
   }
+}
+
+Message* Mailbox::take_all() {
   // acquire: pairs with the poster's exchange, so that the message's content is visible.
   Message* newest = head_.exchange(nullptr, std::memory_order_acquire);
   Message* oldest = nullptr;
@@ -42,6 +50,15 @@ unsigned Mailbox::deliver() {
     oldest = newest;
     newest = next;
   }
+  return oldest;
+}
+
+unsigned Mailbox::deliver() {
+  // relaxed: mail that this misses is seen in the next turn; prepare_sleep() looks with more care.
+  if (head_.load(std::memory_order_relaxed) == nullptr) {
+    return 0;
+  }
+  Message* oldest = take_all();
   unsigned delivered = 0;
   while (oldest != nullptr) {
     Message* next = oldest->next;

@@ -12,12 +12,14 @@ namespace nvublk {
 struct Message {
   using Deliver = void (*)(Message& message);
   Deliver deliver = nullptr;
+  Deliver discard = nullptr;  ///< instead of `deliver`, if the mailbox dies first; may be null
   Message* next = nullptr;
 };
 
 class Mailbox {
  public:
   Mailbox();
+  ~Mailbox();
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
 
@@ -33,7 +35,10 @@ class Mailbox {
   int wake_fd() const { return wake_fd_.get(); }
 
  private:
-  // Newest first; deliver() reverses. One exchange takes everything.
+  /// Everything that has arrived, oldest first.
+  Message* take_all();
+
+  // Newest first; take_all() reverses. One exchange takes everything.
   std::atomic<Message*> head_{nullptr};
   std::atomic<bool> sleeping_{false};
   UniqueFd wake_fd_;

@@ -4,6 +4,24 @@
 
 namespace nvublk {
 
+namespace {
+
+// Runs what is on `list` now. What is put there meanwhile waits for the next turn: work that asks
+// for itself again must not hold the loop.
+template <typename List, typename Run>
+unsigned run_all(List& list, Run run) {
+  List ready;
+  ready.splice_front(list);
+  unsigned count = 0;
+  while (!ready.empty()) {
+    run(ready.pop_front());
+    count++;
+  }
+  return count;
+}
+
+}  // namespace
+
 const char* idle_mode_name(IdleMode mode) {
   switch (mode) {
     case IdleMode::kBusy:
@@ -52,11 +70,13 @@ void Reactor::run() {
 }
 
 void Reactor::stop() {
-  mailbox_.post(stop_message_);
+  if (!stop_requested_.exchange(true)) {
+    mailbox_.post(stop_message_);
+  }
 }
 
 void Reactor::turn(bool may_sleep) {
-  counters_.turns++;
+  turns_.add();
   now_ = Clock::now();
   unsigned progress = 0;
   // 1 mailbox
@@ -82,44 +102,28 @@ unsigned Reactor::reap_and_run() {
     ++poller;
     progress += current.poll();
   }
-  counters_.polled += progress;
+  polled_.add(progress);
   for (const Uring::Reaped& reaped : batch) {
     reaped.op->complete(*reaped.op, reaped.result, reaped.flags);
   }
-  counters_.completions += batch.size();
+  completions_.add(batch.size());
   return progress + static_cast<unsigned>(batch.size());
 }
 
 unsigned Reactor::run_feeders() {
-  unsigned fed = 0;
-  while (!feeders_.empty()) {
-    feeders_.pop_front().feed();
-    fed++;
-  }
-  return fed;
+  return run_all(feeders_, [](Feeder& feeder) { feeder.feed(); });
 }
 
 unsigned Reactor::run_deferred() {
-  // Only what is there now: work that defers itself again waits for the next turn.
-  IntrusiveList<Deferred, DeferTag> ready;
-  ready.splice_front(deferred_);
-  unsigned ran = 0;
-  while (!ready.empty()) {
-    Deferred& work = ready.pop_front();
-    work.run_(work, work.context_);
-    ran++;
-  }
-  return ran;
+  return run_all(deferred_, [](Deferred& work) { work.run_(work, work.context_); });
 }
 
 void Reactor::flush_all() {
-  while (!flushers_.empty()) {
-    flushers_.pop_front().flush();
-  }
+  run_all(flushers_, [](Flusher& flusher) { flusher.flush(); });
 }
 
-bool Reactor::may_sleep_now(bool progress) {
-  if (progress || !feeders_.empty() || !flushers_.empty() || !deferred_.empty()) {
+bool Reactor::may_sleep_now() {
+  if (!feeders_.empty() || !flushers_.empty() || !deferred_.empty()) {
     return false;
   }
   if (options_.mode == IdleMode::kBusy) {
@@ -128,6 +132,8 @@ bool Reactor::may_sleep_now(bool progress) {
   if (options_.mode == IdleMode::kAdaptive && now_ - last_progress_ < options_.spin) {
     return false;
   }
+  // Progress in this turn is no reason to stay awake: what is prepared leaves in the same
+  // io_uring_enter that sleeps, and completions that are there already make it return at once.
   for (Poller& poller : pollers_) {
     if (!poller.arm()) {
       return false;
@@ -140,8 +146,8 @@ void Reactor::enter(bool progress, bool may_sleep) {
   if (progress) {
     last_progress_ = now_;
   }
-  if (may_sleep && may_sleep_now(progress)) {
-    counters_.sleeps++;
+  if (may_sleep && may_sleep_now()) {
+    sleeps_.add();
     ring_->enter(timers_.next_deadline());
     mailbox_.awake();
     return;
@@ -188,9 +194,11 @@ void Reactor::cancel(Deferred& work) {
 }
 
 Reactor::Counters Reactor::counters() const {
-  Counters counters = counters_;
-  counters.enters = ring_->enters();
-  return counters;
+  return Counters{.turns = turns_.get(),
+                  .sleeps = sleeps_.get(),
+                  .completions = completions_.get(),
+                  .polled = polled_.get(),
+                  .enters = ring_->enters()};
 }
 
 }  // namespace nvublk

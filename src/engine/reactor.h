@@ -4,10 +4,12 @@
 // in a fixed order (see Reactor::turn). Shard-affine, but for post() and stop().
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <utility>
 
+#include "engine/counter.h"
 #include "engine/intrusive_list.h"
 #include "engine/mailbox.h"
 #include "engine/timer_queue.h"
@@ -65,7 +67,7 @@ class Deferred : public ListHook<DeferTag> {
 enum class IdleMode : std::uint8_t {
   kBusy,       ///< never sleeps
   kAdaptive,   ///< spins while I/O is in flight and for a short while after, then sleeps
-  kInterrupt,  ///< sleeps whenever nothing is ready
+  kInterrupt,  ///< never spins: submits and sleeps in one call
 };
 
 /// "busy", "adaptive" or "interrupt".
@@ -77,7 +79,7 @@ class Reactor {
     IdleMode mode = IdleMode::kAdaptive;
     Duration spin =
         microseconds(50);  ///< adaptive: how long after the last event to go on spinning
-    Uring::Options ring;
+    Uring::Options ring{};
   };
   struct Counters {
     std::uint64_t turns = 0;
@@ -94,9 +96,11 @@ class Reactor {
 
   /// Turns until stop() was called.
   void run();
-  /// One round of the eight phases; sleeps in it only if `may_sleep`.
+  /// One round of the eight phases; sleeps in it only if `may_sleep`. In interrupt mode it does so
+  /// although this turn may have brought what the caller waits for: turn(false) or stop() then.
   void turn(bool may_sleep);
-  /// Any thread: makes run() return after the current turn.
+  /// Any thread, any number of times: makes run() return after the current turn, once what was
+  /// posted before is delivered.
   void stop();
 
   Uring& ring() { return *ring_; }
@@ -105,16 +109,17 @@ class Reactor {
 
   void add_poller(Poller& poller) { pollers_.push_back(poller); }
   void remove_poller(Poller& poller) { IntrusiveList<Poller, PollerTag>::remove(poller); }
-  /// Has `feeder.feed()` called in phase 5 of this turn (of the next one, after that phase).
+  /// Has `feeder.feed()` called in phase 5 of this turn; of the next one, in and after that phase.
   void request_feed(Feeder& feeder);
   void cancel_feed(Feeder& feeder);
+  /// Likewise `flusher.flush()` in phase 7, and `work` in phase 6.
   void request_flush(Flusher& flusher);
   void cancel_flush(Flusher& flusher);
   void defer(Deferred& work);
   void cancel(Deferred& work);
 
   void arm(Timer& timer, Instant deadline) { timers_.arm(timer, deadline); }
-  void arm_after(Timer& timer, Duration delay) { timers_.arm(timer, now_ + delay); }
+  void arm_after(Timer& timer, Duration delay) { timers_.arm(timer, instant_after(now_, delay)); }
   void cancel(Timer& timer) { timers_.cancel(timer); }
 
   /// Requests given to a device and not answered yet; while there are any, adaptive mode spins.
@@ -126,6 +131,7 @@ class Reactor {
   void post(Message& message) { mailbox_.post(message); }
 
   IdleMode mode() const { return options_.mode; }
+  /// Any thread; may be a moment old.
   Counters counters() const;
 
  private:
@@ -145,7 +151,7 @@ class Reactor {
   unsigned run_deferred();
   void flush_all();
   void enter(bool progress, bool may_sleep);
-  bool may_sleep_now(bool progress);
+  bool may_sleep_now();
 
   Options options_;
   std::unique_ptr<Uring> ring_;
@@ -153,11 +159,15 @@ class Reactor {
   TimerQueue timers_;
   WakeOp wake_;
   StopMessage stop_message_;
+  std::atomic<bool> stop_requested_{false};
   bool stopping_ = false;
   Instant now_ = Clock::now();
-  Instant last_progress_ = Instant::min();
+  Instant last_progress_ = now_;
   unsigned in_flight_ = 0;
-  Counters counters_;
+  Counter turns_;
+  Counter sleeps_;
+  Counter completions_;
+  Counter polled_;
   std::array<Uring::Reaped, kBatch> batch_{};
   IntrusiveList<Poller, PollerTag> pollers_;
   IntrusiveList<Feeder, FeedTag> feeders_;

@@ -59,14 +59,14 @@ Result<std::unique_ptr<Shard>> Shard::start(const Options& options) {
   std::promise<Status> prepared;
   std::future<Status> outcome = prepared.get_future();
   Shard* self = shard.get();
-  shard->thread_ = std::thread([self, &prepared] {
+  // The promise moves into the thread: set_value() may still use it after the future is ready.
+  shard->thread_ = std::thread([self, prepared = std::move(prepared)]() mutable {
     Status status = self->prepare_thread();
     const bool ready = status.has_value();
     prepared.set_value(std::move(status));
     if (ready) {
       self->reactor_->run();
       current_shard = nullptr;
-      self->reactor_.reset();
     }
   });
   Status status = outcome.get();
@@ -86,11 +86,16 @@ Result<std::unique_ptr<Shard>> Shard::adopt_current_thread(const Options& option
   return shard;
 }
 
-Shard::~Shard() {
+void Shard::stop() {
   if (thread_.joinable()) {
     reactor_->stop();
     thread_.join();
-  } else if (current_shard == this) {
+  }
+}
+
+Shard::~Shard() {
+  stop();
+  if (current_shard == this) {
     current_shard = nullptr;
   }
 }

@@ -17,8 +17,8 @@ class Shard {
   struct Options {
     unsigned id = 0;
     int cpu = -1;  ///< the CPU to pin the thread to, -1: none
-    std::string name;
-    Reactor::Options reactor;
+    std::string name{};
+    Reactor::Options reactor{};
   };
 
   /// Starts a thread that runs the reactor until the shard is destroyed.
@@ -27,6 +27,10 @@ class Shard {
   /// destroys the shard on the same thread.
   static Result<std::unique_ptr<Shard>> adopt_current_thread(const Options& options);
   ~Shard();
+  /// Ends the shard's thread, after what was posted before has run; not for an adopted thread.
+  /// Shards that post to each other are all stopped before one of them is destroyed: a poster may
+  /// still be about to wake the receiver of a message that has already been delivered.
+  void stop();
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 
@@ -39,8 +43,8 @@ class Shard {
   Reactor& reactor() { return *reactor_; }
   bool is_current() const { return current() == this; }
 
-  /// Any thread: runs `task` on this shard, after what was posted before. Allocates: for control
-  /// paths only.
+  /// Any thread: runs `task` on this shard, after what was posted before; a task that the shard
+  /// does not get to before it is destroyed is destroyed unrun. Allocates: for control paths only.
   template <typename Task>
   void post(Task task) {
     struct TaskMessage : Message {
@@ -52,6 +56,7 @@ class Shard {
       std::unique_ptr<TaskMessage> owned(static_cast<TaskMessage*>(&delivered));
       owned->task();
     };
+    message->discard = [](Message& dropped) { delete static_cast<TaskMessage*>(&dropped); };
     reactor_->post(*message);
   }
 

@@ -72,10 +72,10 @@ class StepMachine {
   using Action = StepAction<Payload>;
   using Event = StepEvent<Outcome>;
   struct Row {
-    const char* name;                            ///< what status prints, such as "wait CSTS.RDY=1"
-    const char* spec;                            ///< such as "Base 2.1 §3.5.1"
-    Duration (Machine::*limit)() const;          ///< for the row and all its repeats
-    std::optional<Payload> (Machine::*begin)();  ///< nullopt: nothing to do, next row
+    const char* name;                    ///< what status prints, such as "wait CSTS.RDY=1"
+    const char* spec;                    ///< such as "Base 2.1 §3.5.1"
+    Duration (Machine::*limit)() const;  ///< for the row and all its repeats; Duration::max(): none
+    std::optional<Payload> (Machine::*begin)();        ///< nullopt: nothing to do, next row
     StepNext (Machine::*end)(const Outcome& outcome);  ///< reads the outcome
     bool tolerates_error = false;                      ///< `end` also gets outcomes with an error
   };
@@ -130,7 +130,7 @@ class StepMachine {
     while (step < machine().rows().size()) {
       step_ = step;
       since_ = now;
-      deadline_ = now + (machine().*current().limit)();
+      deadline_ = instant_after(now, (machine().*current().limit)());
       if (std::optional<Payload> payload = (machine().*current().begin)()) {
         return perform(std::move(*payload));
       }
@@ -159,6 +159,7 @@ class StepMachine {
       case StepNext::Kind::kNext:
         return enter(step_ + 1, now);
       case StepNext::Kind::kGoto:
+        CHECK(next.step < machine().rows().size());
         return enter(next.step, now);
       case StepNext::Kind::kRepeat:
         return repeat(next.delay, now);
@@ -179,7 +180,7 @@ class StepMachine {
     }
     Action action;
     action.kind = Action::Kind::kSleep;
-    action.until = now + delay;
+    action.until = instant_after(now, delay);
     action.deadline = deadline_;
     return action;
   }

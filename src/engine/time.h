@@ -17,6 +17,11 @@ using std::chrono::seconds;
 
 constexpr Instant kNever = Instant::max();
 
+/// `delay` after `start`; kNever where the clock would overflow, so Duration::max() means for ever.
+constexpr Instant instant_after(Instant start, Duration delay) {
+  return delay >= kNever - start ? kNever : start + delay;
+}
+
 /// Whole milliseconds from `from` to `to`, 0 if that is negative.
 constexpr std::uint64_t milliseconds_between(Instant from, Instant to) {
   return to <= from ? 0

@@ -21,9 +21,15 @@ void TimerQueue::cancel(Timer& timer) {
 }
 
 unsigned TimerQueue::fire(Instant now) {
-  unsigned fired = 0;
+  // Only what is due now: a timer that is armed meanwhile, even for the past, waits for the next
+  // call, so that a timer which arms itself again cannot hold the loop.
+  IntrusiveList<Timer, TimerTag> due;
   while (!timers_.empty() && timers_.front().deadline_ <= now) {
-    Timer& timer = timers_.pop_front();
+    due.push_back(timers_.pop_front());
+  }
+  unsigned fired = 0;
+  while (!due.empty()) {
+    Timer& timer = due.pop_front();
     fired++;
     timer.fire_(timer, timer.context_);
   }

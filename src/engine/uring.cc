@@ -6,16 +6,27 @@
 
 #include "engine/check.h"
 
+// Newer than the oldest liburing that we build with.
+#ifndef IORING_FEAT_NO_IOWAIT
+#define IORING_FEAT_NO_IOWAIT (1U << 17)
+#endif
+#ifndef IORING_ENTER_NO_IOWAIT
+#define IORING_ENTER_NO_IOWAIT (1U << 7)
+#endif
+
 namespace nvublk {
 
 namespace {
 
 // Newer kernels take more set-up flags; the list goes from what we want to what always works.
 constexpr unsigned kSetups[] = {
-    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+        IORING_SETUP_SUBMIT_ALL,
+    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
     0,
 };
+// Times of waiting as an argument of io_uring_enter (5.11), and no completion ever dropped (5.5).
+constexpr unsigned kNeeded = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP;
 
 Error explain(int error) {
   Error result = Error::from_errno(error, "io_uring is not available");
@@ -26,6 +37,12 @@ Error explain(int error) {
     result.text += "; the kernel needs CONFIG_IO_URING";
   }
   return result;
+}
+
+// What io_uring_enter may answer without a bug of ours: a signal, a timeout, or a lack of memory or
+// of room for completions that the next turn mends.
+bool is_transient(int error) {
+  return error == EINTR || error == ETIME || error == EAGAIN || error == EBUSY || error == ENOMEM;
 }
 
 }  // namespace
@@ -53,8 +70,18 @@ Result<std::unique_ptr<Uring>> Uring::create(const Options& options) {
     uring->ring_.ring_fd = -1;
     return std::unexpected(explain(-status));
   }
+  if ((uring->ring_.features & kNeeded) != kNeeded) {
+    return fail(ErrorCode::kUnsupported,
+                "this kernel's io_uring is too old; use Linux 5.11 or newer");
+  }
   io_uring_ring_dontfork(&uring->ring_);
   uring->sqe128_ = options.sqe128;
+  // A ring always has something pending here (the mailbox's wake-up), and the kernel would count
+  // an idle shard as 100 % iowait.
+  uring->wait_flags_ = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+  if ((uring->ring_.features & IORING_FEAT_NO_IOWAIT) != 0) {
+    uring->wait_flags_ |= IORING_ENTER_NO_IOWAIT;
+  }
   return uring;
 }
 
@@ -67,11 +94,10 @@ Uring::~Uring() {
 io_uring_sqe* Uring::prepare(RingOp& op) {
   CHECK(op.complete != nullptr);
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  if (sqe == nullptr) {
-    enters_++;
-    io_uring_submit(&ring_);
+  while (sqe == nullptr) {
+    // Only the kernel's memory can run out here, for a moment.
+    call_enter(0, 0, nullptr);
     sqe = io_uring_get_sqe(&ring_);
-    CHECK(sqe != nullptr);
   }
   std::memset(sqe, 0, sqe128_ ? 128 : 64);
   io_uring_sqe_set_data(sqe, &op);
@@ -100,21 +126,36 @@ bool Uring::has_work() const {
 }
 
 void Uring::enter(Instant wait_until) {
-  enters_++;
   if (wait_until == kDoNotWait) {
-    io_uring_submit_and_get_events(&ring_);
+    call_enter(0, IORING_ENTER_GETEVENTS, nullptr);
     return;
   }
-  io_uring_cqe* cqe = nullptr;
-  if (wait_until == kNever) {
-    io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, nullptr, nullptr);
-    return;
-  }
-  const Duration left = std::max(wait_until - Clock::now(), Duration::zero());
   __kernel_timespec timeout{};
-  timeout.tv_sec = left / seconds(1);
-  timeout.tv_nsec = std::chrono::nanoseconds(left % seconds(1)).count();
-  io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+  io_uring_getevents_arg argument{};
+  argument.sigmask_sz = _NSIG / 8;
+  if (wait_until != kNever) {
+    const Duration left = std::max(wait_until - Clock::now(), Duration::zero());
+    timeout.tv_sec = left / seconds(1);
+    timeout.tv_nsec = std::chrono::nanoseconds(left % seconds(1)).count();
+    argument.ts = reinterpret_cast<std::uint64_t>(&timeout);
+  }
+  call_enter(1, wait_flags_, &argument);
+}
+
+// liburing's submit functions cannot pass IORING_ENTER_NO_IOWAIT before 2.10, so this publishes the
+// submission queue itself, as they do.
+void Uring::call_enter(unsigned min_complete, unsigned flags, io_uring_getevents_arg* argument) {
+  io_uring_sq& queue = ring_.sq;
+  if (queue.sqe_head != queue.sqe_tail) {
+    queue.sqe_head = queue.sqe_tail;
+    io_uring_smp_store_release(queue.ktail, queue.sqe_tail);
+  }
+  const unsigned prepared = queue.sqe_tail - io_uring_smp_load_acquire(queue.khead);
+  enters_.add();
+  const int status = io_uring_enter2(static_cast<unsigned>(ring_.ring_fd), prepared, min_complete,
+                                     flags, reinterpret_cast<sigset_t*>(argument),
+                                     argument == nullptr ? 0 : sizeof(*argument));
+  CHECK(status >= 0 || is_transient(-status));
 }
 
 }  // namespace nvublk

@@ -9,6 +9,7 @@
 
 #include <liburing.h>
 
+#include "engine/counter.h"
 #include "engine/error.h"
 #include "engine/time.h"
 
@@ -54,17 +55,20 @@ class Uring {
   /// sleeps until a completion arrives or that instant has come.
   void enter(Instant wait_until);
 
-  /// How many times io_uring_enter was called.
-  std::uint64_t enters() const { return enters_; }
+  /// How many times io_uring_enter was called. Any thread.
+  std::uint64_t enters() const { return enters_.get(); }
   bool sqe128() const { return sqe128_; }
   int fd() const { return ring_.ring_fd; }
   io_uring& raw() { return ring_; }
 
  private:
   Uring() = default;
+  void call_enter(unsigned min_complete, unsigned flags, io_uring_getevents_arg* argument);
+
   io_uring ring_{};
   bool sqe128_ = false;
-  std::uint64_t enters_ = 0;
+  unsigned wait_flags_ = 0;
+  Counter enters_;
 };
 
 }  // namespace nvublk
