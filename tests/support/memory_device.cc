@@ -6,22 +6,9 @@
 #include <sys/mman.h>
 
 #include "engine/check.h"
+#include "engine/counter.h"
 
 namespace nvublk::test {
-
-namespace {
-
-/// A counter that one thread writes and any thread reads.
-class Counter {
- public:
-  void add() { value_.store(get() + 1, std::memory_order_relaxed); }
-  std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::uint64_t> value_{0};
-};
-
-}  // namespace
 
 /// Shard-affine, but for the counters.
 class MemoryDevice::Queue final : public BlockQueue {

@@ -1,0 +1,22 @@
+#pragma once
+
+// Who uses a ublk block device: mounts, swap, device mapper and RAID, loop devices, processes.
+
+#include <string>
+
+#include "engine/error.h"
+
+namespace nvublk::ublk {
+
+/// Where to look; tests have folders of their own.
+struct SystemPaths {
+  std::string proc = "/proc";
+  std::string sys = "/sys";
+  std::string dev = "/dev";
+};
+
+/// The kBusy error that names a user of the disk (such as "ublkb0") or of one of its partitions,
+/// success if nobody uses it. Looks through /proc: milliseconds, not for a shard.
+Status check_unused(const std::string& disk, const SystemPaths& paths = {});
+
+}  // namespace nvublk::ublk

@@ -1,0 +1,127 @@
+#include "ublk/params.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <string>
+
+namespace nvublk::ublk {
+
+namespace {
+
+// The driver accepts no logical block larger than a page. [drivers/block/ublk_drv.c]
+constexpr std::uint32_t kPageBytes = 4096;
+constexpr std::uint32_t kLargestBufferBytes = 1024 * 1024;
+constexpr std::uint32_t kQueueBudgetBytes = 256 * 1024 * 1024;
+
+std::uint8_t shift_of(std::uint32_t power_of_two) {
+  return static_cast<std::uint8_t>(std::countr_zero(power_of_two));
+}
+
+/// `blocks` in sectors, as much of it as fits and the kernel can put into one bio.
+std::uint32_t clamped_sectors(std::uint32_t blocks, std::uint32_t block_size_bytes) {
+  constexpr std::uint64_t kLargest = std::numeric_limits<std::uint32_t>::max() / abi::kSectorBytes;
+  const std::uint64_t sectors_per_block = block_size_bytes / abi::kSectorBytes;
+  const std::uint64_t sectors = std::min(blocks * sectors_per_block, kLargest);
+  return static_cast<std::uint32_t>(sectors / sectors_per_block * sectors_per_block);
+}
+
+/// What the kernel takes as optimal I/O size, a power of two; the physical block if there is no
+/// better one (the interface cannot say "none").
+std::uint32_t optimal_bytes(const BlockGeometry& geometry, std::uint32_t physical) {
+  const std::uint32_t optimal = geometry.optimal_io_size_bytes;
+  return std::has_single_bit(optimal) && optimal > physical ? optimal : physical;
+}
+
+Status check(const BlockGeometry& geometry, std::uint32_t buffer_bytes) {
+  const std::uint32_t block = geometry.block_size_bytes;
+  if (!std::has_single_bit(block) || block < abi::kSectorBytes || block > kPageBytes) {
+    return fail(ErrorCode::kUnsupported, "a ublk device cannot have blocks of " +
+                                             std::to_string(block) +
+                                             " bytes; format the namespace with 512 or 4096");
+  }
+  if (geometry.size_blocks == 0) {
+    return fail(ErrorCode::kInvalidArgument, "the namespace has no blocks");
+  }
+  if (geometry.size_blocks > std::numeric_limits<std::int64_t>::max() / block) {
+    return fail(ErrorCode::kUnsupported, "the namespace is larger than Linux can address");
+  }
+  if (geometry.max_transfer_bytes < kPageBytes || buffer_bytes < kPageBytes) {
+    return fail(ErrorCode::kUnsupported, "the device takes transfers of " +
+                                             std::to_string(geometry.max_transfer_bytes) +
+                                             " bytes at most; Linux needs 4096");
+  }
+  return {};
+}
+
+abi::ParamBasic basic_params(const BlockGeometry& geometry, bool read_only,
+                             std::uint32_t buffer_bytes) {
+  const std::uint32_t block = geometry.block_size_bytes;
+  const std::uint32_t physical = std::has_single_bit(geometry.physical_block_size_bytes)
+                                     ? std::max(geometry.physical_block_size_bytes, block)
+                                     : block;
+  abi::ParamBasic basic{};
+  basic.logical_bs_shift = shift_of(block);
+  basic.physical_bs_shift = shift_of(physical);
+  basic.io_min_shift = shift_of(physical);
+  basic.io_opt_shift = shift_of(optimal_bytes(geometry, physical));
+  const std::uint32_t transfer = std::min(geometry.max_transfer_bytes, buffer_bytes);
+  basic.max_sectors = transfer / block * (block / abi::kSectorBytes);
+  // Like the kernel's own NVMe driver: only boundaries that are a power of two.
+  if (std::has_single_bit(geometry.boundary_blocks)) {
+    basic.chunk_sectors = clamped_sectors(geometry.boundary_blocks, block);
+  }
+  basic.dev_sectors = geometry.size_blocks * (block / abi::kSectorBytes);
+  // virt_boundary_mask stays 0: the kernel copies into the tag's contiguous buffer, so the shape of
+  // the request's own pages never reaches the device.
+  if (read_only || geometry.read_only) {
+    basic.attrs |= abi::kAttrReadOnly;
+  }
+  if (geometry.volatile_write_cache) {
+    basic.attrs |= abi::kAttrVolatileCache;
+    if (geometry.fua) {
+      basic.attrs |= abi::kAttrFua;
+    }
+  }
+  return basic;
+}
+
+abi::ParamDiscard discard_params(const BlockGeometry& geometry) {
+  const std::uint32_t block = geometry.block_size_bytes;
+  abi::ParamDiscard discard{};
+  discard.discard_granularity = std::max(geometry.discard_granularity_bytes, block);
+  discard.discard_alignment = geometry.discard_alignment_bytes;
+  discard.max_discard_sectors = clamped_sectors(geometry.max_discard_blocks, block);
+  discard.max_write_zeroes_sectors = clamped_sectors(geometry.max_write_zeroes_blocks, block);
+  discard.max_discard_segments = discard.max_discard_sectors > 0 ? 1 : 0;
+  return discard;
+}
+
+}  // namespace
+
+std::uint32_t io_buffer_bytes(const BlockGeometry& geometry, unsigned depth) {
+  const std::uint32_t per_tag = kQueueBudgetBytes / std::max(depth, 1U) / kPageBytes * kPageBytes;
+  const std::uint32_t limit = std::min(kLargestBufferBytes, std::max(per_tag, kPageBytes));
+  if (geometry.max_transfer_bytes >= limit) {
+    return limit;
+  }
+  return (geometry.max_transfer_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+Result<abi::Params> make_params(const BlockGeometry& geometry, bool read_only,
+                                std::uint32_t buffer_bytes) {
+  if (Status status = check(geometry, buffer_bytes); !status) {
+    return std::unexpected(std::move(status.error()));
+  }
+  abi::Params params{};
+  params.len = abi::kParamsLength;
+  params.types = abi::kParamBasic;
+  params.basic = basic_params(geometry, read_only, buffer_bytes);
+  if (geometry.max_discard_blocks > 0 || geometry.max_write_zeroes_blocks > 0) {
+    params.types |= abi::kParamDiscard;
+    params.discard = discard_params(geometry);
+  }
+  return params;
+}
+
+}  // namespace nvublk::ublk

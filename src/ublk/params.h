@@ -1,0 +1,21 @@
+#pragma once
+
+// What the kernel is told about a device, from the back-end's true limits. Pure.
+
+#include <cstdint>
+
+#include "engine/block.h"
+#include "engine/error.h"
+#include "ublk/ublk_abi.h"
+
+namespace nvublk::ublk {
+
+/// The size of one tag's buffer, a multiple of 4096: as large as the device's largest transfer, but
+/// at most 1 MiB, and at most 256 MiB for all the tags of a queue.
+std::uint32_t io_buffer_bytes(const BlockGeometry& geometry, unsigned depth);
+
+/// The parameters for SET_PARAMS. An error if the kernel could not take this geometry.
+Result<abi::Params> make_params(const BlockGeometry& geometry, bool read_only,
+                                std::uint32_t buffer_bytes);
+
+}  // namespace nvublk::ublk

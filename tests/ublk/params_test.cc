@@ -1,0 +1,140 @@
+#include "ublk/params.h"
+
+#include <limits>
+
+#include <gtest/gtest.h>
+
+namespace nvublk::ublk {
+namespace {
+
+BlockGeometry geometry_of(std::uint32_t block, std::uint64_t blocks) {
+  BlockGeometry geometry;
+  geometry.block_size_bytes = geometry.physical_block_size_bytes = block;
+  geometry.size_blocks = blocks;
+  return geometry;
+}
+
+constexpr std::uint32_t kMebibyte = 1024 * 1024;
+
+TEST(Params, BufferIsTheLargestTransferWithinTheBudget) {
+  struct Case {
+    std::uint32_t max_transfer;
+    unsigned depth;
+    std::uint32_t expected;
+  };
+  for (const Case& c :
+       {Case{128 * 1024, 128, 128 * 1024}, Case{kMebibyte, 128, kMebibyte},
+        Case{32 * kMebibyte, 128, kMebibyte}, Case{kMebibyte, 1024, 256 * 1024},
+        Case{5000, 1, 8192}, Case{4096, 1024, 4096}, Case{512, 1, 4096}, Case{~0U, 1, kMebibyte}}) {
+    BlockGeometry geometry = geometry_of(512, 1);
+    geometry.max_transfer_bytes = c.max_transfer;
+    EXPECT_EQ(io_buffer_bytes(geometry, c.depth), c.expected)
+        << c.max_transfer << " at depth " << c.depth;
+  }
+}
+
+TEST(Params, SizesAreInSectorsOf512Bytes) {
+  const auto small = make_params(geometry_of(512, 1000), false, 128 * 1024);
+  ASSERT_TRUE(small.has_value());
+  EXPECT_EQ(small->basic.logical_bs_shift, 9);
+  EXPECT_EQ(small->basic.dev_sectors, 1000U);
+  EXPECT_EQ(small->basic.max_sectors, 256U);
+  const auto large = make_params(geometry_of(4096, 1000), false, 128 * 1024);
+  ASSERT_TRUE(large.has_value());
+  EXPECT_EQ(large->basic.logical_bs_shift, 12);
+  EXPECT_EQ(large->basic.physical_bs_shift, 12);
+  EXPECT_EQ(large->basic.dev_sectors, 8000U);
+  EXPECT_EQ(large->basic.max_sectors, 256U);
+}
+
+TEST(Params, RequestsAreWholeBlocksAndFitTheBuffer) {
+  BlockGeometry geometry = geometry_of(4096, 1000);
+  geometry.max_transfer_bytes = 3 * 4096 + 512;
+  EXPECT_EQ(make_params(geometry, false, kMebibyte)->basic.max_sectors, 24U);
+  geometry.max_transfer_bytes = kMebibyte;
+  EXPECT_EQ(make_params(geometry, false, 8192)->basic.max_sectors, 16U);
+}
+
+TEST(Params, PhysicalBlockAndOptimalSizeAreNeverBelowTheLogicalBlock) {
+  struct Case {
+    std::uint32_t physical, optimal;
+    int physical_shift, optimal_shift;
+  };
+  for (const Case& c : {Case{4096, 0, 12, 12}, Case{512, 131072, 9, 17}, Case{256, 0, 9, 9},
+                        Case{3000, 100000, 9, 9}, Case{4096, 512, 12, 12}}) {
+    BlockGeometry geometry = geometry_of(512, 1000);
+    geometry.physical_block_size_bytes = c.physical;
+    geometry.optimal_io_size_bytes = c.optimal;
+    const auto params = make_params(geometry, false, 65536);
+    ASSERT_TRUE(params.has_value());
+    EXPECT_EQ(params->basic.physical_bs_shift, c.physical_shift);
+    EXPECT_EQ(params->basic.io_min_shift, c.physical_shift);
+    EXPECT_EQ(params->basic.io_opt_shift, c.optimal_shift);
+  }
+}
+
+TEST(Params, BoundaryIsPassedOnIfItIsAPowerOfTwo) {
+  BlockGeometry geometry = geometry_of(4096, 100000);
+  geometry.boundary_blocks = 32;
+  EXPECT_EQ(make_params(geometry, false, 65536)->basic.chunk_sectors, 256U);
+  geometry.boundary_blocks = 33;
+  EXPECT_EQ(make_params(geometry, false, 65536)->basic.chunk_sectors, 0U);
+  geometry.boundary_blocks = 1U << 31;
+  EXPECT_EQ(make_params(geometry, false, 65536)->basic.chunk_sectors % 8, 0U);
+}
+
+TEST(Params, AttributesSayWhatTheCacheDoes) {
+  struct Case {
+    bool cache, fua, ro_device, ro_option;
+    std::uint32_t attrs;
+  };
+  for (const Case& c :
+       {Case{false, false, false, false, 0},
+        Case{true, false, false, false, abi::kAttrVolatileCache},
+        Case{true, true, false, false, abi::kAttrVolatileCache | abi::kAttrFua},
+        Case{false, true, false, false, 0}, Case{false, false, true, false, abi::kAttrReadOnly},
+        Case{false, false, false, true, abi::kAttrReadOnly}}) {
+    BlockGeometry geometry = geometry_of(512, 8);
+    geometry.volatile_write_cache = c.cache;
+    geometry.fua = c.fua;
+    geometry.read_only = c.ro_device;
+    EXPECT_EQ(make_params(geometry, c.ro_option, 65536)->basic.attrs, c.attrs);
+  }
+}
+
+TEST(Params, DiscardAndWriteZeroesAreOfferedAsTheDeviceHasThem) {
+  BlockGeometry geometry = geometry_of(4096, 100000);
+  const auto none = make_params(geometry, false, 65536);
+  EXPECT_EQ(none->types, abi::kParamBasic);
+
+  geometry.max_write_zeroes_blocks = 100;
+  const auto zeroes = make_params(geometry, false, 65536);
+  EXPECT_EQ(zeroes->types, abi::kParamBasic | abi::kParamDiscard);
+  EXPECT_EQ(zeroes->discard.max_write_zeroes_sectors, 800U);
+  EXPECT_EQ(zeroes->discard.max_discard_sectors, 0U);
+  EXPECT_EQ(zeroes->discard.max_discard_segments, 0U);
+  EXPECT_EQ(zeroes->discard.discard_granularity, 4096U);
+
+  geometry.max_discard_blocks = std::numeric_limits<std::uint32_t>::max();
+  geometry.discard_granularity_bytes = 65536;
+  geometry.discard_alignment_bytes = 4096;
+  const auto both = make_params(geometry, false, 65536);
+  EXPECT_EQ(both->discard.max_discard_segments, 1U);
+  EXPECT_EQ(both->discard.max_discard_sectors, 8388600U);
+  EXPECT_EQ(both->discard.discard_granularity, 65536U);
+  EXPECT_EQ(both->discard.discard_alignment, 4096U);
+}
+
+TEST(Params, RefusesWhatLinuxCannotHave) {
+  for (const std::uint32_t block : {0U, 1U, 256U, 520U, 4160U, 8192U}) {
+    EXPECT_FALSE(make_params(geometry_of(block, 8), false, 65536).has_value()) << block;
+  }
+  EXPECT_FALSE(make_params(geometry_of(512, 0), false, 65536).has_value());
+  EXPECT_FALSE(make_params(geometry_of(4096, 1ULL << 52), false, 65536).has_value());
+  BlockGeometry tiny = geometry_of(512, 8);
+  tiny.max_transfer_bytes = 2048;
+  EXPECT_FALSE(make_params(tiny, false, 4096).has_value());
+}
+
+}  // namespace
+}  // namespace nvublk::ublk
