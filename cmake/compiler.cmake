@@ -7,7 +7,7 @@ endif()
 
 add_library(nvublk_options INTERFACE)
 target_compile_options(nvublk_options INTERFACE
-  -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wall -Wextra -Wno-missing-field-initializers -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
   -Wimplicit-fallthrough -Wcast-align -Wformat=2 -fno-strict-aliasing
   -fstack-protector-strong -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 if(NVUBLK_WERROR)
