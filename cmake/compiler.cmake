@@ -7,7 +7,8 @@ endif()
 
 add_library(nvublk_options INTERFACE)
 target_compile_options(nvublk_options INTERFACE
-  -Wall -Wextra -Wno-missing-field-initializers -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wall -Wextra -Wno-missing-field-initializers -Wconversion -Wshadow -Wnon-virtual-dtor
+  -Woverloaded-virtual
   -Wimplicit-fallthrough -Wcast-align -Wformat=2 -fno-strict-aliasing
   -fstack-protector-strong -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 if(NVUBLK_WERROR)
@@ -23,7 +24,8 @@ if(NVUBLK_FUZZ)
   target_compile_options(nvublk_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# nvublk_library(NAME SOURCES a.cc ... HEADERS a.h ... LINKS x ... [PRIVATE_LINKS y ...] [EXCEPTIONS])
+# nvublk_library(NAME SOURCES a.cc ... HEADERS a.h ... LINKS x ... [PRIVATE_LINKS y ...]
+#                [EXCEPTIONS])
 # One static library per folder. Its headers can be included only by those that link it: each
 # library has an include directory of its own that holds links to its HEADERS and nothing else, so
 # an include against the arrows of ARCHITECTURE.md fails to build.
@@ -44,7 +46,7 @@ function(nvublk_library name)
   endif()
 endfunction()
 
-# nvublk_test(NAME SOURCES a_test.cc ... LINKS x ...): a GoogleTest program, each test known to ctest.
+# nvublk_test(NAME SOURCES a_test.cc ... LINKS x ...): a GoogleTest program; ctest knows each test.
 function(nvublk_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
