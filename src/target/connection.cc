@@ -15,12 +15,9 @@ namespace {
 
 /// Large enough for many capsules with data, and for any PDU that is handled as a whole.
 constexpr std::size_t kBufferBytes = 512u << 10;
-/// A host that does not take its data is not read from any more.
-constexpr std::size_t kOutputHighWater = 8u << 20;
 constexpr std::size_t kMostEntries = 1024;
-/// How long a host has for ICReq and Connect, and for closing after a termination request.
+/// How long a host has for ICReq and Connect.
 constexpr std::chrono::seconds kHandshakeTime{30};
-constexpr std::chrono::seconds kTerminationTime{5};
 
 }  // namespace
 

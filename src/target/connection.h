@@ -47,6 +47,9 @@ class Connection final : public QueueOwner,
   };
   enum class Step : std::uint8_t { kAgain, kNeedMore, kStop };
 
+  /// While so many bytes wait to go out, no more commands are taken.
+  static constexpr std::size_t kOutputHighWater = 8u << 20;
+
   // connection.cc: the socket
   void receive();
   void receive_to_nowhere();

@@ -22,8 +22,8 @@ constexpr std::uint8_t kInCapsuleSgl =
     SglDescriptor::make_identifier(SglType::kDataBlock, SglSubtype::kOffset);
 constexpr std::uint8_t kTransportSgl =
     SglDescriptor::make_identifier(SglType::kTransportDataBlock, SglSubtype::kTransportA);
-/// Process no more input while so much waits to go out.
-constexpr std::size_t kOutputHighWater = 8u << 20;
+/// How long a host has for closing the connection after a termination request.
+constexpr std::chrono::seconds kTerminationTime{5};
 
 }  // namespace
 
@@ -324,7 +324,7 @@ void Connection::terminate(const PduError& error, Bytes offender) {
   worker_.stats().terminations_sent.add();
   writer_.termination(error, offender);
   phase_ = Phase::kTerminating;
-  start_deadline(std::chrono::seconds(5));
+  start_deadline(kTerminationTime);
 }
 
 }  // namespace nvublk::target
