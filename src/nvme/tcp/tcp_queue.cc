@@ -20,7 +20,7 @@ TcpQueue::TcpQueue(Shard& shard, const Options& options, RequestTable& requests,
       runner_(reactor_, handshake_, *this),
       session_(options.queue, requests, sink),
       socket_(reactor_, *this),
-      termination_timer_(
+      last_words_timer_(
           [](Timer&, void* self) {
             auto& queue = *static_cast<TcpQueue*>(self);
             queue.close(std::move(queue.reason_));
@@ -56,7 +56,7 @@ void TcpQueue::connect() {
 void TcpQueue::submit(Request& request) {
   if (state_ != State::kConnected) {
     // The connection broke and on_disconnected() is on its way: the request waits for that.
-    CHECK(state_ == State::kTerminating || state_ == State::kClosing);
+    CHECK(state_ != State::kIdle && state_ != State::kConnecting && state_ != State::kClosed);
     return;
   }
   session_.submit(request);
@@ -78,10 +78,9 @@ void TcpQueue::flush() {
 void TcpQueue::disconnect(Error reason) {
   CHECK_ON(shard_);
   CHECK(state_ != State::kClosed);
-  if (state_ == State::kTerminating || state_ == State::kClosing) {
-    return;
+  if (state_ != State::kTerminating && state_ != State::kClosing) {
+    close(state_ == State::kDraining ? std::move(reason_) : std::move(reason));
   }
-  close(std::move(reason));
 }
 
 // --- Connecting
@@ -135,26 +134,36 @@ void TcpQueue::receive(bool likely_empty) {
 }
 
 void TcpQueue::on_socket_received(std::int32_t result, bool more) {
-  if (state_ == State::kConnecting) {
-    finish_handshake_action(result);
-    return;
+  switch (state_) {
+    case State::kConnecting:
+      finish_handshake_action(result);
+      return;
+    case State::kConnected:
+    case State::kDraining:
+      if (result <= 0) {
+        close(state_ == State::kDraining ? std::move(reason_) : lost(result));
+        return;
+      }
+      received(static_cast<std::size_t>(result), more);
+      return;
+    case State::kTerminating:
+    case State::kIdle:
+    case State::kClosing:
+    case State::kClosed:
+      return;
   }
-  if (state_ != State::kConnected) {
-    return;
-  }
-  if (result <= 0) {
-    close(lost(result));
-    return;
-  }
-  if (const std::optional<PduFault> fault = session_.received(static_cast<std::size_t>(result))) {
+}
+
+void TcpQueue::received(std::size_t bytes, bool more) {
+  if (const std::optional<PduFault> fault = session_.received(bytes)) {
     terminate(*fault);
     return;
   }
-  if (state_ == State::kConnected) {  // a completion may have led to disconnect()
+  if (state_ == State::kConnected || state_ == State::kDraining) {  // disconnect() may have come
     receive(!more);
-    if (session_.has_work() && !socket_.sending()) {
-      reactor_.request_flush(*this);
-    }
+  }
+  if (state_ == State::kConnected && session_.has_work() && !socket_.sending()) {
+    reactor_.request_flush(*this);
   }
 }
 
@@ -165,7 +174,7 @@ void TcpQueue::on_socket_sent(std::int32_t result) {
     return;
   }
   if (result < 0) {
-    close(state_ == State::kTerminating ? std::move(reason_) : lost(result));
+    send_failed(result);
     return;
   }
   if (state_ == State::kTerminating) {
@@ -191,14 +200,24 @@ Error TcpQueue::lost(std::int32_t result) const {
   return Error::from_errno(-result, "the connection to " + peer + " broke");
 }
 
+void TcpQueue::send_failed(std::int32_t result) {
+  if (state_ == State::kTerminating) {
+    close(std::move(reason_));
+    return;
+  }
+  state_ = State::kDraining;
+  reason_ = lost(result);
+  reactor_.arm_after(last_words_timer_, kLastWordsLimit);
+}
+
 // The controller sent what it must not send: tell it, if the socket takes that at once, and close.
-// [TCP 1.1 §3.5]
+// [TCP 1.1 §3.6.2.4]
 void TcpQueue::terminate(const PduFault& fault) {
   Error reason = Error::make(
       fault.reason == PduFaultReason::kTerminated ? ErrorCode::kDisconnected : ErrorCode::kProtocol,
       options_.handshake.peer + ": " + pdu_fault_text(fault));
   session_.stop();
-  if (fault.reason == PduFaultReason::kTerminated) {
+  if (fault.reason == PduFaultReason::kTerminated || state_ == State::kDraining) {
     close(std::move(reason));
     return;
   }
@@ -212,7 +231,7 @@ void TcpQueue::terminate(const PduFault& fault) {
   std::memcpy(termination_.data(), &request, sizeof(request));
   std::memcpy(termination_.data() + sizeof(request), header.data(), copied);
   termination_piece_ = {termination_.data(), sizeof(request) + copied};
-  reactor_.arm_after(termination_timer_, kTerminationLimit);
+  reactor_.arm_after(last_words_timer_, kLastWordsLimit);
   if (!socket_.sending()) {
     send_termination();
   }
@@ -234,7 +253,7 @@ void TcpQueue::close(Error reason) {
   reason_ = std::move(reason);
   session_.stop();
   runner_.cancel();
-  reactor_.cancel(termination_timer_);
+  reactor_.cancel(last_words_timer_);
   reactor_.cancel_flush(*this);
   socket_.close();
 }

@@ -3,10 +3,12 @@
 // The TCP half of a queue pair: one connection. Joins the socket, the handshake and the session.
 // Shard-affine.
 //
-//   kIdle -> kConnecting -> kConnected -> [kTerminating] -> kClosing -> kClosed
+//   kIdle -> kConnecting -> kConnected -> [kTerminating | kDraining] -> kClosing -> kClosed
 //
-// kTerminating lasts until the termination request has left, or for kTerminationLimit. kClosing
-// lasts until the ring holds nothing that refers to a request, and no longer depends on the peer.
+// kTerminating: the controller broke the protocol and is told; until that has left. kDraining: a
+// send failed; what the controller said before may explain why, so it is received to its end. Both
+// last for kLastWordsLimit at most. kClosing: until the ring holds nothing that refers to a
+// request; the peer has no say in that.
 
 #include <cstddef>
 #include <cstdint>
@@ -50,10 +52,11 @@ class TcpQueue final : public QueueTransport,
     kConnecting,
     kConnected,
     kTerminating,
+    kDraining,
     kClosing,
     kClosed
   };
-  static constexpr Duration kTerminationLimit = milliseconds(500);
+  static constexpr Duration kLastWordsLimit = milliseconds(500);
 
   void on_socket_connected(std::int32_t result) override;
   void on_socket_sent(std::int32_t result) override;
@@ -66,6 +69,8 @@ class TcpQueue final : public QueueTransport,
   void finish_handshake_action(std::int32_t result);
   void receive(bool likely_empty);
   Error lost(std::int32_t result) const;
+  void received(std::size_t bytes, bool more);
+  void send_failed(std::int32_t result);
   void terminate(const PduFault& fault);
   void send_termination();
   void close(Error reason);
@@ -85,7 +90,7 @@ class TcpQueue final : public QueueTransport,
   std::array<std::byte, spec::kTermReqMaxBytes> termination_{};
   iovec termination_piece_{};
   bool termination_sent_ = false;  // given to the socket
-  Timer termination_timer_;
+  Timer last_words_timer_;
 };
 
 }  // namespace nvublk::nvme::tcp

@@ -2,11 +2,14 @@
 
 // PDUs as a controller sends them, made by hand; and CRC32C as its definition says, bit by bit.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <vector>
+
+#include <sys/uio.h>
 
 #include "nvme/spec/cqe.h"
 #include "nvme/spec/tcp_pdu.h"
