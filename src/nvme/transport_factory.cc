@@ -1,0 +1,21 @@
+#include "nvme/transport_factory.h"
+
+#include "nvme/tcp/tcp_transport.h"
+
+namespace nvublk::nvme {
+
+Result<std::unique_ptr<Transport>> make_transport(const TransportOptions& options) {
+  switch (options.id.trtype) {
+    case Trtype::kTcp:
+      return tcp::make_tcp_transport(options);
+    case Trtype::kRdma:
+    case Trtype::kFibreChannel:
+    case Trtype::kPcie:
+      break;
+  }
+  return fail(ErrorCode::kUnsupported, "this version of nvublk has no transport " +
+                                           std::string(trtype_name(options.id.trtype)) +
+                                           "; it has TCP");
+}
+
+}  // namespace nvublk::nvme
