@@ -1,0 +1,185 @@
+#include "service/attach_request.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "nvme/nqn.h"
+#include "service/json_fields.h"
+
+namespace nvublk::service {
+
+namespace {
+
+constexpr std::size_t kMaxNameLength = 32;
+constexpr std::size_t kMaxNsids = 1024;
+constexpr std::int64_t kMaxSeconds = std::numeric_limits<std::int32_t>::max();
+// The Keep Alive Timeout of Connect is 32 bits of milliseconds. [Base 2.1 §6.3]
+constexpr std::int64_t kMaxKeepAliveSeconds = std::numeric_limits<std::uint32_t>::max() / 1000;
+
+constexpr std::array kWishes = {FrontendWish::kAuto, FrontendWish::kUblk, FrontendWish::kFuse};
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(), [](unsigned char c) {
+    return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  });
+  return result;
+}
+
+void read_transport(JsonFields& fields, nvme::TransportOptions& transport) {
+  std::string trtype = "tcp";
+  fields.text("transport", trtype);
+  if (auto read = nvme::parse_trtype(trtype); read) {
+    transport.id.trtype = *read;
+  } else {
+    fields.complain(read.error().text);
+  }
+  fields.text("traddr", transport.id.traddr);
+  fields.text("trsvcid", transport.id.trsvcid);
+  fields.text("nqn", transport.id.subnqn);
+  fields.text("host_traddr", transport.host_traddr);
+  fields.text("host_iface", transport.host_iface);
+  fields.flag("hdr_digest", transport.header_digest);
+  fields.flag("data_digest", transport.data_digest);
+  fields.integer("tos", transport.tos, -1, 255);
+}
+
+void read_seconds(JsonFields& fields, const char* key, std::chrono::seconds& value,
+                  std::int64_t minimum) {
+  std::int64_t count = 0;
+  if (fields.integer(key, count, minimum, kMaxSeconds)) {
+    value = std::chrono::seconds(count);
+  }
+}
+
+void read_controller(JsonFields& fields, nvme::ControllerOptions& options) {
+  fields.text("name", options.name);
+  fields.integer("nr_io_queues", options.io_queues, 0, 65535);
+  fields.integer("queue_size", options.queue_size, 16, 1024);
+  seconds keep_alive = std::chrono::duration_cast<seconds>(options.keep_alive);
+  std::int64_t count = 0;
+  if (fields.integer("keep_alive_tmo", count, 0, kMaxKeepAliveSeconds)) {
+    keep_alive = seconds(count);
+  }
+  options.keep_alive = keep_alive;
+  read_seconds(fields, "reconnect_delay", options.reconnect_delay, 1);
+  read_seconds(fields, "ctrl_loss_tmo", options.ctrl_loss_timeout, -1);
+  read_seconds(fields, "fast_io_fail_tmo", options.fast_io_fail_timeout, -1);
+}
+
+}  // namespace
+
+std::string_view frontend_wish_name(FrontendWish wish) {
+  switch (wish) {
+    case FrontendWish::kAuto:
+      return "auto";
+    case FrontendWish::kUblk:
+      return "ublk";
+    case FrontendWish::kFuse:
+      return "fuse";
+  }
+  return "unknown";
+}
+
+Status check_controller_name(std::string_view name) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  };
+  if (name.empty() || name.size() > kMaxNameLength ||
+      !std::all_of(name.begin(), name.end(), allowed) || name.front() == '.' ||
+      name.front() == '-' || name.starts_with("nqn.")) {
+    return fail(ErrorCode::kInvalidArgument,
+                "'" + std::string(name) +
+                    "' cannot name a controller: use up to 32 letters, digits, '_', '-' and '.'");
+  }
+  return {};
+}
+
+Status AttachRequest::check() const {
+  if (!controller.name.empty()) {
+    if (Status named = check_controller_name(controller.name); !named) {
+      return named;
+    }
+  }
+  if (nsids.size() > kMaxNsids) {
+    return fail(ErrorCode::kInvalidArgument, "too many namespace ids");
+  }
+  if (const auto loss = controller.ctrl_loss_timeout;
+      loss >= seconds(0) && controller.fast_io_fail_timeout > loss) {
+    return fail(ErrorCode::kInvalidArgument,
+                "fast-io-fail-tmo must not be longer than ctrl-loss-tmo, which gives up before it");
+  }
+  nvme::TransportId id = controller.transport.id;
+  if (id.is_fabrics() && id.subnqn.empty()) {
+    return fail(ErrorCode::kInvalidArgument, "the subsystem's NQN is missing (-n)");
+  }
+  return id.complete();
+}
+
+Json AttachRequest::to_params() const {
+  const nvme::TransportOptions& transport = controller.transport;
+  Json params;
+  params["transport"] = lower(nvme::trtype_name(transport.id.trtype));
+  params["traddr"] = transport.id.traddr;
+  params["trsvcid"] = transport.id.trsvcid;
+  params["nqn"] = transport.id.subnqn;
+  params["host_traddr"] = transport.host_traddr;
+  params["host_iface"] = transport.host_iface;
+  params["hostnqn"] = hostnqn;
+  params["hostid"] = hostid;
+  params["nr_io_queues"] = controller.io_queues;
+  params["queue_size"] = controller.queue_size;
+  params["keep_alive_tmo"] = std::chrono::duration_cast<seconds>(controller.keep_alive).count();
+  params["reconnect_delay"] = controller.reconnect_delay.count();
+  params["ctrl_loss_tmo"] = controller.ctrl_loss_timeout.count();
+  params["fast_io_fail_tmo"] = controller.fast_io_fail_timeout.count();
+  params["hdr_digest"] = transport.header_digest;
+  params["data_digest"] = transport.data_digest;
+  params["tos"] = transport.tos;
+  params["nsid"] = nsids;
+  params["frontend"] = frontend_wish_name(frontend);
+  params["id"] = first_id;
+  params["queues"] = queues;
+  params["depth"] = depth;
+  params["read_only"] = read_only;
+  params["name"] = controller.name;
+  return params;
+}
+
+Result<AttachRequest> AttachRequest::from_params(const Json& params) {
+  JsonFields fields(params);
+  AttachRequest request;
+  read_transport(fields, request.controller.transport);
+  read_controller(fields, request.controller);
+  fields.text("hostnqn", request.hostnqn);
+  fields.text("hostid", request.hostid);
+  fields.integers("nsid", request.nsids, 1);
+  std::string frontend = "auto";
+  fields.text("frontend", frontend);
+  const auto wish = std::find_if(kWishes.begin(), kWishes.end(), [&](FrontendWish candidate) {
+    return frontend_wish_name(candidate) == frontend;
+  });
+  if (wish == kWishes.end()) {
+    fields.complain("\"frontend\" must be auto, ublk or fuse");
+  } else {
+    request.frontend = *wish;
+  }
+  fields.integer("id", request.first_id, -1, 1 << 20);
+  fields.integer("queues", request.queues, 0, 4096);
+  fields.integer("depth", request.depth, 1, 1024);
+  fields.flag("read_only", request.read_only);
+  if (Status read = fields.finish(); !read) {
+    return std::unexpected(std::move(read.error()));
+  }
+  if (Status right = request.check(); !right) {
+    return std::unexpected(std::move(right.error()));
+  }
+  if (Status completed = request.controller.transport.id.complete(); !completed) {
+    return std::unexpected(std::move(completed.error()));
+  }
+  return request;
+}
+
+}  // namespace nvublk::service

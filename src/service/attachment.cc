@@ -1,0 +1,411 @@
+#include "service/attachment.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "engine/check.h"
+#include "engine/log.h"
+#include "nvme/transport_factory.h"
+
+namespace nvublk::service {
+
+namespace {
+
+constexpr char kSubsystem[] = "service";
+/// How long a forced stop waits for requests that are with the controller before it fails them.
+constexpr seconds kForcePatience{5};
+
+std::string join(const std::vector<std::uint32_t>& numbers) {
+  std::string text;
+  for (const std::uint32_t number : numbers) {
+    text += (text.empty() ? "" : ", ") + std::to_string(number);
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Attachment>> Attachment::create(const AttachmentEnvironment& environment,
+                                                       AttachRequest request) {
+  std::unique_ptr<Attachment> attachment(new Attachment(environment, std::move(request)));
+  const nvme::ControllerOptions& options = attachment->request_.controller;
+  auto transport = nvme::make_transport(options.transport);
+  if (!transport) {
+    return std::unexpected(std::move(transport.error()));
+  }
+  auto controller = nvme::Controller::create(environment.shards, options, std::move(*transport),
+                                             attachment.get());
+  if (!controller) {
+    return std::unexpected(std::move(controller.error()));
+  }
+  attachment->controller_ = std::move(*controller);
+  return attachment;
+}
+
+Attachment::Attachment(const AttachmentEnvironment& environment, AttachRequest request)
+    : environment_(environment),
+      request_(std::move(request)),
+      checking_(*environment.shards.control),
+      overdue_([](Timer&, void* context) { static_cast<Attachment*>(context)->stop_overdue(); },
+               this),
+      bury_(
+          [](Deferred&, void* context) { static_cast<Attachment*>(context)->bury_gone_devices(); },
+          this) {}
+
+Attachment::~Attachment() {
+  CHECK(phase_ == Phase::kNew || phase_ == Phase::kEnded);
+  environment_.shards.control->reactor().cancel(overdue_);
+  environment_.shards.control->reactor().cancel(bury_);
+}
+
+void Attachment::start(Done done) {
+  CHECK(phase_ == Phase::kNew);
+  phase_ = Phase::kChoosing;
+  done_ = std::move(done);
+  environment_.frontends->choose(
+      request_.frontend, [this](Result<std::string> name) { frontend_chosen(std::move(name)); });
+}
+
+bool Attachment::attaching() const {
+  return phase_ == Phase::kChoosing || phase_ == Phase::kConnecting || phase_ == Phase::kStarting;
+}
+
+void Attachment::frontend_chosen(Result<std::string> name) {
+  if (!name || !cancelled_.empty()) {
+    outcome_ = name ? fail(ErrorCode::kCancelled, cancelled_)
+                    : Status(std::unexpected(std::move(name.error())));
+    end();
+    return;
+  }
+  frontend_ = std::move(*name);
+  phase_ = Phase::kConnecting;
+  controller_->connect([this](Status status) { connected(std::move(status)); });
+}
+
+void Attachment::cancel(std::string reason) {
+  if (!attaching() || !cancelled_.empty()) {
+    return;
+  }
+  log_info(kSubsystem, name() + ": " + reason + "; giving up the attach");
+  cancelled_ = std::move(reason);
+  if (phase_ == Phase::kConnecting) {
+    outcome_ = fail(ErrorCode::kCancelled, cancelled_);
+    disconnect();
+  }
+}
+
+void Attachment::connected(Status status) {
+  if (phase_ != Phase::kConnecting) {
+    return;  // cancel() disconnects already
+  }
+  if (!status) {
+    outcome_ = std::move(status);
+    end();
+    return;
+  }
+  phase_ = Phase::kStarting;
+  if (Status chosen = choose_namespaces(); !chosen) {
+    undo(std::move(chosen.error()));
+    return;
+  }
+  start_device(0);
+}
+
+Error Attachment::missing_namespace(std::uint32_t nsid) const {
+  std::vector<std::uint32_t> present;
+  for (const nvme::Namespace* block : controller_->namespaces()) {
+    present.push_back(block->nsid());
+  }
+  const std::string& subnqn = request_.controller.transport.id.subnqn;
+  std::string text = "namespace " + std::to_string(nsid) + " does not exist on " + subnqn;
+  text += present.empty() ? "; it has none" : "; it has " + join(present);
+  return Error::make(ErrorCode::kNotFound, std::move(text));
+}
+
+Status Attachment::choose_namespaces() {
+  std::vector<nvme::Namespace*> chosen;
+  if (request_.nsids.empty()) {
+    for (nvme::Namespace* block : controller_->namespaces()) {
+      if (block->unusable().empty()) {
+        chosen.push_back(block);
+      } else {
+        log_warning(kSubsystem, name() + ": namespace " + std::to_string(block->nsid()) +
+                                    " is left out: " + block->unusable());
+      }
+    }
+  }
+  for (const std::uint32_t nsid : request_.nsids) {
+    nvme::Namespace* block = controller_->find_namespace(nsid);
+    if (block == nullptr) {
+      return std::unexpected(missing_namespace(nsid));
+    }
+    if (!block->unusable().empty()) {
+      return fail(ErrorCode::kUnsupported,
+                  "namespace " + std::to_string(nsid) +
+                      " cannot be shown as a block device: " + block->unusable());
+    }
+    if (std::find(chosen.begin(), chosen.end(), block) == chosen.end()) {
+      chosen.push_back(block);
+    }
+  }
+  if (chosen.empty()) {
+    return fail(ErrorCode::kNotFound,
+                request_.controller.transport.id.subnqn +
+                    (controller_->namespaces().empty()
+                         ? " has no active namespace for this host"
+                         : " has no namespace that can be shown as a block device"));
+  }
+  std::sort(chosen.begin(), chosen.end(), [](const nvme::Namespace* a, const nvme::Namespace* b) {
+    return a->nsid() < b->nsid();
+  });
+  for (nvme::Namespace* block : chosen) {
+    devices_.push_back(Device{block->nsid(), name() + "n" + std::to_string(block->nsid()), block,
+                              nullptr, false, false});
+  }
+  return {};
+}
+
+void Attachment::start_device(std::size_t index) {
+  Device& device = devices_[index];
+  BlockExportOptions options;
+  options.name = device.name;
+  options.id = request_.first_id < 0 ? -1 : request_.first_id + static_cast<int>(index);
+  options.queues = request_.queues;
+  options.depth = request_.depth;
+  options.read_only = request_.read_only;
+  options.run_directory = environment_.run_directory;
+  device.shown = environment_.frontends->make(frontend_, *device.block, options);
+  device.shown->start([this, index](Status status) { device_started(index, std::move(status)); });
+}
+
+void Attachment::device_started(std::size_t index, Status status) {
+  Device& device = devices_[index];
+  if (!status) {
+    Error error = std::move(status.error());
+    error.text = device.name + ": " + error.text;
+    if (error.step.empty()) {
+      error.step = "start the " + frontend_ + " device";
+    }
+    device.gone = true;  // nothing of it is left
+    undo(std::move(error));
+    return;
+  }
+  if (!cancelled_.empty()) {
+    undo(Error::make(ErrorCode::kCancelled, cancelled_));
+    return;
+  }
+  if (lost_) {
+    undo(Error::make(ErrorCode::kDisconnected,
+                     "the connection to the controller broke while its devices started"));
+    return;
+  }
+  if (index + 1 < devices_.size()) {
+    start_device(index + 1);
+    return;
+  }
+  phase_ = Phase::kLive;
+  finish({});
+}
+
+void Attachment::undo(Error reason) {
+  outcome_ = std::unexpected(std::move(reason));
+  std::vector<Device*> started;
+  for (Device& device : devices_) {
+    if (device.shown != nullptr && !device.gone) {
+      started.push_back(&device);
+    } else {
+      device.gone = true;
+    }
+  }
+  begin_stopping(std::move(started), true);
+}
+
+std::vector<Attachment::Device*> Attachment::select(const std::vector<std::uint32_t>& nsids) {
+  std::vector<Device*> selected;
+  for (Device& device : devices_) {
+    const bool wanted =
+        nsids.empty() || std::find(nsids.begin(), nsids.end(), device.nsid) != nsids.end();
+    if (wanted && !device.gone) {
+      selected.push_back(&device);
+    }
+  }
+  return selected;
+}
+
+void Attachment::detach(const std::vector<std::uint32_t>& nsids, bool force, Done done) {
+  if (attaching() && !detached_) {
+    detached_ = std::move(done);
+    cancel("it is detached");
+    return;
+  }
+  if (phase_ != Phase::kLive) {
+    done(fail(ErrorCode::kBusy, name() + " is being detached already"));
+    return;
+  }
+  done_ = std::move(done);
+  outcome_ = {};
+  std::vector<Device*> targets = select(nsids);
+  if (force || targets.size() == 1) {
+    begin_stopping(std::move(targets), force);
+    return;
+  }
+  targets_ = std::move(targets);
+  check_targets();
+}
+
+// A device refuses to stop while it is in use; of several, none shall have gone by then.
+void Attachment::check_targets() {
+  phase_ = Phase::kChecking;
+  std::vector<std::string> paths;
+  for (const Device* device : targets_) {
+    paths.push_back(device->shown->info().device);
+  }
+  checking_.start(
+      [frontends = environment_.frontends, paths = std::move(paths)] {
+        for (const std::string& path : paths) {
+          if (Status unused = frontends->check_unused(path); !unused) {
+            return unused;
+          }
+        }
+        return Status();
+      },
+      [this](Status unused) {
+        if (unused) {
+          begin_stopping(std::move(targets_), false);
+          return;
+        }
+        targets_.clear();
+        phase_ = Phase::kLive;
+        finish(std::move(unused));
+      });
+}
+
+void Attachment::begin_stopping(std::vector<Device*> targets, bool force) {
+  phase_ = Phase::kStopping;
+  force_ = force;
+  targets_ = std::move(targets);
+  const auto left = std::count_if(devices_.begin(), devices_.end(),
+                                  [](const Device& device) { return !device.gone; });
+  stops_all_ = left == static_cast<std::ptrdiff_t>(targets_.size());
+  if (force_ && stops_all_) {
+    if (controller_->state() == nvme::ControllerState::kLive) {
+      environment_.shards.control->reactor().arm_after(overdue_, kForcePatience);
+    } else {
+      controller_->fail_io(EIO);
+    }
+  }
+  stop_devices();
+}
+
+// A forced stop waits for what the controller has; one that does not answer must not hold it up for
+// ever. Only when all devices go: others would lose their I/O too.
+void Attachment::stop_overdue() {
+  if (phase_ == Phase::kStopping) {
+    log_warning(kSubsystem, name() + ": the controller does not answer; failing what it holds");
+    controller_->fail_io(EIO);
+  }
+}
+
+void Attachment::stop_devices() {
+  if (targets_.empty()) {
+    stopped();
+    return;
+  }
+  Device& device = *targets_.front();
+  targets_.erase(targets_.begin());
+  device.stopping = true;
+  device.shown->stop(force_,
+                     [this, &device](Status status) { device_stopped(device, std::move(status)); });
+}
+
+void Attachment::device_stopped(Device& device, Status status) {
+  device.stopping = false;
+  if (!status) {
+    // Refused: it is in use and stays, and so do those after it.
+    outcome_ = std::move(status);
+    targets_.clear();
+    stopped();
+    return;
+  }
+  log_info(kSubsystem, device.name + " is gone");
+  device.gone = true;
+  environment_.shards.control->reactor().defer(bury_);
+  stop_devices();
+}
+
+void Attachment::bury_gone_devices() {
+  for (Device& device : devices_) {
+    if (device.gone) {
+      device.shown.reset();
+    }
+  }
+}
+
+void Attachment::stopped() {
+  environment_.shards.control->reactor().cancel(overdue_);
+  const bool any_left = std::any_of(devices_.begin(), devices_.end(),
+                                    [](const Device& device) { return !device.gone; });
+  if (!any_left) {
+    disconnect();
+    return;
+  }
+  phase_ = Phase::kLive;
+  finish(std::exchange(outcome_, {}));
+}
+
+void Attachment::disconnect() {
+  phase_ = Phase::kDisconnecting;
+  controller_->disconnect([this](Status status) {
+    if (!status) {
+      log_warning(kSubsystem, name() + ": the shutdown was not orderly: " + status.error().text);
+    }
+    end();
+  });
+}
+
+void Attachment::finish(Status status) {
+  const Done done = std::exchange(done_, nullptr);
+  if (done) {
+    done(std::move(status));
+  }
+}
+
+void Attachment::end() {
+  phase_ = Phase::kEnded;
+  environment_.owner->attachment_ended(*this);
+  finish(std::exchange(outcome_, {}));
+  if (const Done detached = std::exchange(detached_, nullptr)) {
+    detached({});
+  }
+}
+
+std::vector<const Attachment::Device*> Attachment::devices() const {
+  std::vector<const Device*> result;
+  for (const Device& device : devices_) {
+    if (device.shown != nullptr && !device.gone) {
+      result.push_back(&device);
+    }
+  }
+  return result;
+}
+
+void Attachment::controller_state_changed(nvme::ControllerState state) {
+  const bool broken =
+      state == nvme::ControllerState::kReconnecting || state == nvme::ControllerState::kFailed;
+  if (broken && phase_ == Phase::kStarting && !lost_) {
+    // The kernel reads a new disk before it shows it; nobody wants to wait for a reconnect there.
+    lost_ = true;
+    controller_->fail_io(EIO);
+  }
+  if (broken && phase_ == Phase::kStopping && force_ && stops_all_) {
+    controller_->fail_io(EIO);
+  }
+}
+
+void Attachment::namespaces_changed(const std::vector<std::uint32_t>& nsids) {
+  log_info(kSubsystem, name() + ": namespaces changed on the target: " + join(nsids) +
+                           "; attached devices stay as they are");
+}
+
+}  // namespace nvublk::service

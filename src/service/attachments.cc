@@ -1,0 +1,241 @@
+#include "service/attachments.h"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "engine/check.h"
+#include "engine/log.h"
+
+namespace nvublk::service {
+
+namespace {
+
+/// The paths of the devices of `attachment` with these namespace ids (all: empty).
+std::vector<std::string> device_paths(const Attachment& attachment,
+                                      const std::vector<std::uint32_t>& nsids) {
+  std::vector<std::string> paths;
+  for (const Attachment::Device* device : attachment.devices()) {
+    const std::string path = device->shown->info().device;
+    const bool wanted =
+        nsids.empty() || std::find(nsids.begin(), nsids.end(), device->nsid) != nsids.end();
+    if (wanted && !path.empty()) {
+      paths.push_back(path);
+    }
+  }
+  return paths;
+}
+
+std::string join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) {
+    text += (text.empty() ? "" : ", ") + word;
+  }
+  return text;
+}
+
+}  // namespace
+
+struct Attachments::DetachJob {
+  struct Part {
+    std::string name;  ///< by name: the attachment may end while others are detached
+    std::vector<std::uint32_t> nsids;
+  };
+  std::deque<Part> parts;
+  bool force = false;
+  Detached result;
+  DetachDone done;
+
+  void record(const Status& status, std::vector<std::string> devices) {
+    if (status) {
+      result.devices.insert(result.devices.end(), devices.begin(), devices.end());
+    } else if (result.status) {
+      result.status = status;
+    } else {
+      result.status.error().text += "; " + status.error().text;
+    }
+  }
+};
+
+Attachments::Attachments(const ShardSet& shards, Frontends& frontends,
+                         HostIdentitySource& identities, std::string run_directory)
+    : identities_(identities),
+      bury_(
+          [](Deferred&, void* context) { static_cast<Attachments*>(context)->graveyard_.clear(); },
+          this) {
+  environment_.shards = shards;
+  environment_.frontends = &frontends;
+  environment_.owner = this;
+  environment_.run_directory = std::move(run_directory);
+}
+
+Attachments::~Attachments() {
+  CHECK(empty());
+  environment_.shards.control->reactor().cancel(bury_);
+}
+
+Status Attachments::check_not_attached(const AttachRequest& request) const {
+  const nvme::TransportId& id = request.controller.transport.id;
+  for (const auto& attachment : attachments_) {
+    const nvme::ControllerOptions& other = attachment->request().controller;
+    if (other.transport.id != id || other.host.nqn != request.controller.host.nqn) {
+      continue;
+    }
+    std::string text = id.subnqn + " is already attached as " + attachment->name();
+    if (const auto paths = device_paths(*attachment, {}); !paths.empty()) {
+      text += " (" + join(paths) + ")";
+    }
+    return fail(ErrorCode::kAlreadyExists, std::move(text));
+  }
+  return {};
+}
+
+Result<std::string> Attachments::choose_name(const std::string& wanted) const {
+  if (!wanted.empty()) {
+    if (find_by_name(wanted) != nullptr) {
+      return fail(ErrorCode::kAlreadyExists, "there is a controller called " + wanted + " already");
+    }
+    return wanted;
+  }
+  for (unsigned number = 0;; number++) {
+    const std::string name = "nvublk" + std::to_string(number);
+    if (find_by_name(name) == nullptr) {
+      return name;
+    }
+  }
+}
+
+Result<std::string> Attachments::attach(AttachRequest request, Attachment::Done done) {
+  auto host = identities_.find(request.hostnqn, request.hostid);
+  if (!host) {
+    return std::unexpected(std::move(host.error()));
+  }
+  request.controller.host = std::move(*host);
+  if (Status fresh = check_not_attached(request); !fresh) {
+    return std::unexpected(std::move(fresh.error()));
+  }
+  auto name = choose_name(request.controller.name);
+  if (!name) {
+    return name;
+  }
+  request.controller.name = *name;
+  auto attachment = Attachment::create(environment_, std::move(request));
+  if (!attachment) {
+    return std::unexpected(std::move(attachment.error()));
+  }
+  Attachment& started = **attachment;
+  attachments_.push_back(std::move(*attachment));
+  started.start(std::move(done));
+  return name;
+}
+
+void Attachments::cancel(const std::string& name, const std::string& reason) {
+  if (Attachment* attachment = find_by_name(name)) {
+    attachment->cancel(reason);
+  }
+}
+
+Attachment* Attachments::find_by_name(const std::string& name) const {
+  for (const auto& attachment : attachments_) {
+    if (attachment->name() == name) {
+      return attachment.get();
+    }
+  }
+  return nullptr;
+}
+
+const Attachment* Attachments::find_controller(const std::string& name) const {
+  return find_by_name(name);
+}
+
+std::vector<AttachmentMatch> Attachments::find(const std::string& target) const {
+  std::vector<AttachmentMatch> matches;
+  for (const auto& attachment : attachments_) {
+    if (attachment->name() == target ||
+        attachment->request().controller.transport.id.subnqn == target) {
+      matches.push_back({attachment.get(), {}});
+      continue;
+    }
+    for (const Attachment::Device* device : attachment->devices()) {
+      if (device->name == target || device->shown->info().device == target) {
+        matches.push_back({attachment.get(), {device->nsid}});
+      }
+    }
+  }
+  return matches;
+}
+
+void Attachments::detach(const std::string& target, bool force, DetachDone done) {
+  const std::vector<AttachmentMatch> matches = find(target);
+  if (matches.empty()) {
+    done({{}, fail(ErrorCode::kNotFound, "nothing attached is called '" + target + "'")});
+    return;
+  }
+  auto job = std::make_shared<DetachJob>();
+  job->force = force;
+  job->done = std::move(done);
+  for (const AttachmentMatch& match : matches) {
+    job->parts.push_back({match.attachment->name(), match.nsids});
+  }
+  run_detach(std::move(job));
+}
+
+void Attachments::detach_all(bool force, DetachDone done) {
+  auto job = std::make_shared<DetachJob>();
+  job->force = force;
+  job->done = std::move(done);
+  for (const auto& attachment : attachments_) {
+    // Device by device, so that one that is in use keeps only itself.
+    const auto devices = attachment->devices();
+    if (force || !attachment->live() || devices.empty()) {
+      job->parts.push_back({attachment->name(), {}});
+      continue;
+    }
+    for (const Attachment::Device* device : devices) {
+      job->parts.push_back({attachment->name(), {device->nsid}});
+    }
+  }
+  run_detach(std::move(job));
+}
+
+void Attachments::run_detach(std::shared_ptr<DetachJob> job) {
+  while (!job->parts.empty()) {
+    const DetachJob::Part part = std::move(job->parts.front());
+    job->parts.pop_front();
+    Attachment* attachment = find_by_name(part.name);
+    if (attachment == nullptr) {
+      continue;
+    }
+    std::vector<std::string> paths = device_paths(*attachment, part.nsids);
+    attachment->detach(part.nsids, job->force,
+                       [this, job, paths = std::move(paths)](const Status& status) {
+                         job->record(status, paths);
+                         run_detach(job);
+                       });
+    return;
+  }
+  if (DetachDone done = std::exchange(job->done, nullptr)) {
+    done(std::move(job->result));
+  }
+}
+
+void Attachments::attachment_ended(Attachment& attachment) {
+  const auto found =
+      std::find_if(attachments_.begin(), attachments_.end(),
+                   [&](const auto& candidate) { return candidate.get() == &attachment; });
+  CHECK(found != attachments_.end());
+  log_info("service", attachment.name() + " is detached");
+  graveyard_.push_back(std::move(*found));
+  attachments_.erase(found);
+  environment_.shards.control->reactor().defer(bury_);
+}
+
+std::vector<Attachment*> Attachments::list() const {
+  std::vector<Attachment*> result;
+  for (const auto& attachment : attachments_) {
+    result.push_back(attachment.get());
+  }
+  return result;
+}
+
+}  // namespace nvublk::service

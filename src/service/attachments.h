@@ -1,0 +1,71 @@
+#pragma once
+
+// All attachments of a daemon: names, duplicates, who is meant by a device path or an NQN, and
+// detaching several at once. Control-shard-affine.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/reactor.h"
+#include "service/attachment.h"
+#include "service/host_identity.h"
+
+namespace nvublk::service {
+
+/// Part of the attachments, as a word of the user selects it.
+struct AttachmentMatch {
+  Attachment* attachment = nullptr;
+  std::vector<std::uint32_t> nsids;  ///< empty: the whole of it
+};
+
+class Attachments final : private AttachmentOwner {
+ public:
+  /// The paths of the devices that are gone; with the error, those that went before it.
+  struct Detached {
+    std::vector<std::string> devices;
+    Status status;
+  };
+  using DetachDone = std::function<void(Detached result)>;
+
+  Attachments(const ShardSet& shards, Frontends& frontends, HostIdentitySource& identities,
+              std::string run_directory);
+  /// When empty() only.
+  ~Attachments();
+  Attachments(const Attachments&) = delete;
+  Attachments& operator=(const Attachments&) = delete;
+
+  /// Begins to attach. The result, the attachment's name, is valid at once; `done` runs when its
+  /// devices can be used or it has failed.
+  Result<std::string> attach(AttachRequest request, Attachment::Done done);
+  /// Gives up the attach that runs under this name, if one does.
+  void cancel(const std::string& name, const std::string& reason);
+
+  /// What `target` selects: a device's path or name, a controller's name, or a subsystem NQN.
+  std::vector<AttachmentMatch> find(const std::string& target) const;
+  const Attachment* find_controller(const std::string& name) const;
+  /// Detaches what `target` selects. Without `force` nothing goes when any of it is in use.
+  void detach(const std::string& target, bool force, DetachDone done);
+  /// Detaches everything that can be; errors name what stays.
+  void detach_all(bool force, DetachDone done);
+
+  std::vector<Attachment*> list() const;
+  bool empty() const { return attachments_.empty() && graveyard_.empty(); }
+
+ private:
+  struct DetachJob;
+  void attachment_ended(Attachment& attachment) override;
+  Status check_not_attached(const AttachRequest& request) const;
+  Result<std::string> choose_name(const std::string& wanted) const;
+  Attachment* find_by_name(const std::string& name) const;
+  void run_detach(std::shared_ptr<DetachJob> job);
+
+  AttachmentEnvironment environment_;
+  HostIdentitySource& identities_;
+  std::vector<std::unique_ptr<Attachment>> attachments_;
+  std::vector<std::unique_ptr<Attachment>> graveyard_;
+  Deferred bury_;
+};
+
+}  // namespace nvublk::service

@@ -1,0 +1,414 @@
+#include "service/command_line.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "nvme/nqn.h"
+#include "service/socket_path.h"
+
+namespace nvublk::service {
+
+namespace {
+
+constexpr char kAttachExamples[] =
+    "Examples:\n"
+    "  nvublk attach -t tcp -a 192.0.2.10 -n nqn.2014-08.org.example:disk\n"
+    "  nvublk attach nvme+tcp://storage.example:4420/nqn.2014-08.org.example:disk\n"
+    "  nvublk attach 'trtype:TCP adrfam:IPv4 traddr:192.0.2.10 trsvcid:4420 subnqn:nqn...'\n"
+    "  nvublk attach -t tcp -a 192.0.2.10 -n nqn... --nsid 1,3 --name data -l -1\n";
+constexpr char kDetachExamples[] =
+    "Examples:\n"
+    "  nvublk detach /dev/ublkb0\n"
+    "  nvublk detach nvublk0n1\n"
+    "  nvublk detach nqn.2014-08.org.example:disk\n"
+    "  nvublk detach --all\n";
+constexpr char kListExamples[] =
+    "Examples:\n"
+    "  nvublk list\n"
+    "  nvublk list -o json | jq -r '.devices[].device'\n";
+constexpr char kStatusExamples[] =
+    "Examples:\n"
+    "  nvublk status\n"
+    "  nvublk status nvublk0\n"
+    "  nvublk status /dev/ublkb0 -o json\n";
+constexpr char kFeaturesExamples[] =
+    "Examples:\n"
+    "  nvublk features\n"
+    "  nvublk features -o json | jq .ublk\n";
+constexpr char kVersionExamples[] =
+    "Examples:\n"
+    "  nvublk version\n";
+
+/// What CLI11 fills in.
+struct Words {
+  std::string socket_path = default_socket_path();
+  std::string output = "normal";
+  std::string uri;
+  std::string transport;
+  std::string traddr;
+  std::string trsvcid;
+  std::string nqn;
+  std::vector<std::uint32_t> nsids;
+  std::string frontend = "auto";
+  long keep_alive_s = 5;
+  long reconnect_delay_s = 10;
+  long ctrl_loss_s = 600;
+  long fast_io_fail_s = -1;
+  AttachRequest request;
+  std::string target;
+  bool all = false;
+  bool force = false;
+  std::string help_topic;
+};
+
+const std::map<std::string, CommandKind>& commands() {
+  static const std::map<std::string, CommandKind> table = {
+      {"attach", CommandKind::kAttach},     {"detach", CommandKind::kDetach},
+      {"features", CommandKind::kFeatures}, {"list", CommandKind::kList},
+      {"status", CommandKind::kStatus},     {"version", CommandKind::kVersion},
+  };
+  return table;
+}
+
+void add_common_options(CLI::App& app, Words& words) {
+  app.add_option(
+         "--socket", words.socket_path,
+         "The daemon's socket (default: $NVUBLK_SOCKET, or " + std::string(kDefaultSocket) + ")")
+      ->type_name("PATH");
+  app.add_option("-o,--output-format", words.output, "normal or json")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"normal", "json"}));
+}
+
+void add_fabrics_options(CLI::App& app, Words& words) {
+  nvme::TransportOptions& transport = words.request.controller.transport;
+  app.add_option("uri", words.uri,
+                 "nvme+tcp://ADDR[:PORT]/SUBNQN, or \"trtype:TCP traddr:ADDR ...\", instead of "
+                 "-t, -a, -s and -n")
+      ->type_name("URI");
+  app.add_option("-t,--transport", words.transport, "Transport: tcp")->type_name("TYPE");
+  app.add_option("-a,--traddr", words.traddr, "Address or host name of the target")
+      ->type_name("ADDR");
+  app.add_option("-s,--trsvcid", words.trsvcid, "Port of the target (default: 4420)")
+      ->type_name("PORT");
+  app.add_option("-n,--nqn", words.nqn, "NQN of the subsystem")->type_name("SUBNQN");
+  app.add_option("-q,--hostnqn", words.request.hostnqn, "Host NQN (default: the machine's)")
+      ->type_name("NQN");
+  app.add_option("-I,--hostid", words.request.hostid, "Host id (default: the machine's)")
+      ->type_name("UUID");
+  app.add_option("-w,--host-traddr", transport.host_traddr, "Source address")->type_name("ADDR");
+  app.add_option("-f,--host-iface", transport.host_iface, "Network interface to use")
+      ->type_name("NAME");
+  app.add_option("-T,--tos", transport.tos, "IP type of service, -1: the system's")
+      ->type_name("N")
+      ->check(CLI::Range(-1, 255));
+  app.add_flag("-g,--hdr-digest", transport.header_digest, "Protect PDU headers by a CRC");
+  app.add_flag("-G,--data-digest", transport.data_digest, "Protect PDU data by a CRC");
+}
+
+void add_queue_options(CLI::App& app, Words& words) {
+  nvme::ControllerOptions& options = words.request.controller;
+  constexpr long kMost = 0x7fffffff;
+  app.add_option("-i,--nr-io-queues", options.io_queues, "I/O queues (default: one per I/O shard)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 65535));
+  app.add_option("-Q,--queue-size", options.queue_size, "Commands per I/O queue (default: 128)")
+      ->type_name("N")
+      ->check(CLI::Range(16, 1024));
+  app.add_option("-k,--keep-alive-tmo", words.keep_alive_s,
+                 "Keep alive timeout in seconds, 0: none (default: 5)")
+      ->type_name("S")
+      ->check(CLI::Range(0L, 4294967L));
+  app.add_option("-c,--reconnect-delay", words.reconnect_delay_s,
+                 "Seconds between attempts to reconnect (default: 10)")
+      ->type_name("S")
+      ->check(CLI::Range(1L, kMost));
+  app.add_option("-l,--ctrl-loss-tmo", words.ctrl_loss_s,
+                 "Seconds without a connection after which it is given up, -1: never, 0: do not "
+                 "reconnect (default: 600)")
+      ->type_name("S")
+      ->check(CLI::Range(-1L, kMost));
+  app.add_option("-F,--fast_io_fail_tmo,--fast-io-fail-tmo", words.fast_io_fail_s,
+                 "Seconds without a connection after which I/O fails instead of waiting, -1: off "
+                 "(default: -1)")
+      ->type_name("S")
+      ->check(CLI::Range(-1L, kMost));
+}
+
+void add_device_options(CLI::App& app, Words& words) {
+  AttachRequest& request = words.request;
+  app.add_option("--nsid", words.nsids, "Namespaces to show (default: all active ones)")
+      ->type_name("N[,N]")
+      ->delimiter(',')
+      ->check(CLI::Range(1U, 0xfffffffeU));
+  app.add_option("--frontend", words.frontend,
+                 "auto, ublk or fuse (default: auto, which is ublk where the kernel has it)")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"auto", "ublk", "fuse"}));
+  app.add_option("--id", request.first_id,
+                 "Number of the device, as in /dev/ublkbN; more namespaces count up from it")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1 << 20));
+  app.add_option("--queues", request.queues, "Queues of the device (default: one per I/O queue)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--depth", request.depth, "Requests per queue of the device (default: 128)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  app.add_flag("--read-only", request.read_only, "Refuse writes");
+  app.add_option("--name", request.controller.name,
+                 "Name of the controller; its devices are NAMEn1, ... (default: nvublk0, ...)")
+      ->type_name("NAME");
+}
+
+void add_attach(CLI::App& app, Words& words) {
+  CLI::App* attach = app.add_subcommand(
+      "attach", "Connect to a subsystem and make block devices of its namespaces");
+  add_fabrics_options(*attach, words);
+  add_queue_options(*attach, words);
+  add_device_options(*attach, words);
+  attach->footer(kAttachExamples);
+}
+
+void add_detach(CLI::App& app, Words& words) {
+  CLI::App* detach = app.add_subcommand("detach", "Take devices away and disconnect");
+  detach
+      ->add_option("target", words.target,
+                   "A device (path or name), a controller's name, or a subsystem NQN")
+      ->type_name("DEVICE|NAME|SUBNQN");
+  detach->add_flag("--all", words.all, "Everything that is attached");
+  detach->add_flag("--force", words.force, "Also what is mounted or open: its users get errors");
+  detach->footer(kDetachExamples);
+}
+
+void add_simple_commands(CLI::App& app, Words& words) {
+  app.add_subcommand("list", "List the devices")->footer(kListExamples);
+  CLI::App* status =
+      app.add_subcommand("status", "Show the daemon, its controllers, queues and devices");
+  status->add_option("name", words.target, "Only this device, controller or subsystem NQN")
+      ->type_name("NAME");
+  status->footer(kStatusExamples);
+  app.add_subcommand("features", "Show what this kernel and machine offer")
+      ->footer(kFeaturesExamples);
+  app.add_subcommand("version", "Show the versions of this program and of the daemon")
+      ->footer(kVersionExamples);
+}
+
+std::unique_ptr<CLI::App> make_app(Words& words) {
+  auto app = std::make_unique<CLI::App>(
+      "nvublk attaches NVMe namespaces in user space and shows them as block devices.", "nvublk");
+  app->footer("'nvublk COMMAND --help' shows the options of a command.\n\n" +
+              std::string(kAttachExamples));
+  app->require_subcommand(0, 1);
+  add_attach(*app, words);
+  add_detach(*app, words);
+  add_simple_commands(*app, words);
+  CLI::App* help = app->add_subcommand("help", "Show this help, or that of a command");
+  help->add_option("command", words.help_topic)->type_name("COMMAND");
+  add_common_options(*app, words);
+  for (CLI::App* command : app->get_subcommands({})) {
+    command->option_defaults()->always_capture_default(false);
+    if (command != help) {
+      add_common_options(*command, words);
+    }
+  }
+  return app;
+}
+
+/// JSON errors are wanted even where the rest makes no sense.
+bool wants_json(const std::vector<std::string>& words) {
+  for (std::size_t i = 0; i < words.size(); i++) {
+    if (words[i] == "-ojson" || words[i] == "--output-format=json" ||
+        ((words[i] == "-o" || words[i] == "--output-format") && i + 1 < words.size() &&
+         words[i + 1] == "json")) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::string one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  while (!text.empty() && text.back() == ' ') {
+    text.pop_back();
+  }
+  return text;
+}
+
+Status read_positional(Words& words) {
+  if (!words.transport.empty() || !words.traddr.empty() || !words.trsvcid.empty() ||
+      !words.nqn.empty()) {
+    return fail(ErrorCode::kInvalidArgument, "give either a URI or -t, -a, -s and -n, not both");
+  }
+  auto parsed = nvme::parse_transport_id(words.uri);
+  if (!parsed) {
+    return std::unexpected(std::move(parsed.error()));
+  }
+  AttachRequest& request = words.request;
+  request.controller.transport.id = parsed->id;
+  if (request.hostnqn.empty()) {
+    request.hostnqn = parsed->extras.hostnqn;
+  }
+  if (request.controller.transport.host_traddr.empty()) {
+    request.controller.transport.host_traddr = parsed->extras.hostaddr;
+  }
+  if (request.nsids.empty() && parsed->extras.nsid != 0) {
+    request.nsids.push_back(parsed->extras.nsid);
+  }
+  return {};
+}
+
+Status read_address_options(Words& words) {
+  const auto missing = [](const char* option) {
+    return fail(ErrorCode::kInvalidArgument, std::string(option) + " is missing");
+  };
+  if (words.transport.empty()) {
+    return missing("-t/--transport");
+  }
+  if (words.traddr.empty()) {
+    return missing("-a/--traddr");
+  }
+  if (words.nqn.empty()) {
+    return missing("-n/--nqn");
+  }
+  auto trtype = nvme::parse_trtype(words.transport);
+  if (!trtype) {
+    return std::unexpected(std::move(trtype.error()));
+  }
+  nvme::TransportId& id = words.request.controller.transport.id;
+  id.trtype = *trtype;
+  id.traddr = words.traddr;
+  id.trsvcid = words.trsvcid;
+  id.subnqn = words.nqn;
+  return {};
+}
+
+Status finish_attach(Words& words) {
+  AttachRequest& request = words.request;
+  request.nsids = words.nsids;
+  request.controller.keep_alive = seconds(words.keep_alive_s);
+  request.controller.reconnect_delay = seconds(words.reconnect_delay_s);
+  request.controller.ctrl_loss_timeout = seconds(words.ctrl_loss_s);
+  request.controller.fast_io_fail_timeout = seconds(words.fast_io_fail_s);
+  request.frontend = words.frontend == "ublk"   ? FrontendWish::kUblk
+                     : words.frontend == "fuse" ? FrontendWish::kFuse
+                                                : FrontendWish::kAuto;
+  Status address = words.uri.empty() ? read_address_options(words) : read_positional(words);
+  if (!address) {
+    return address;
+  }
+  if (!request.hostnqn.empty()) {
+    if (Status usable = nvme::check_nqn_usable(request.hostnqn, "the host NQN"); !usable) {
+      return usable;
+    }
+  }
+  if (!request.hostid.empty() && !nvme::Uuid::parse(request.hostid)) {
+    return fail(ErrorCode::kInvalidArgument, "-I/--hostid: '" + request.hostid + "' is no UUID");
+  }
+  return request.check();
+}
+
+Status finish_detach(const Words& words) {
+  if (words.all && !words.target.empty()) {
+    return fail(ErrorCode::kInvalidArgument, "give either --all or what to detach, not both");
+  }
+  if (!words.all && words.target.empty()) {
+    return fail(ErrorCode::kInvalidArgument, "say what to detach, or --all");
+  }
+  return {};
+}
+
+CommandLineEnd usage_error(std::string command, std::string what, bool json) {
+  CommandLineEnd end;
+  end.status = 2;
+  end.text = one_line(std::move(what)) + "; see 'nvublk " + (command.empty() ? "" : command + " ") +
+             "--help'";
+  end.command = std::move(command);
+  end.json = json;
+  return end;
+}
+
+std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Words words,
+                                                   bool json) {
+  CommandLine line;
+  line.kind = commands().at(name);
+  Status right;
+  if (line.kind == CommandKind::kAttach) {
+    right = finish_attach(words);
+  } else if (line.kind == CommandKind::kDetach) {
+    right = finish_detach(words);
+  }
+  if (right) {
+    right = check_socket_path(words.socket_path);
+  }
+  if (!right) {
+    return std::unexpected(usage_error(name, right.error().text, json));
+  }
+  line.socket_path = words.socket_path;
+  line.json = words.output == "json";
+  line.attach = std::move(words.request);
+  line.target = words.target;
+  line.all = words.all;
+  line.force = words.force;
+  return line;
+}
+
+}  // namespace
+
+const char* command_name(CommandKind kind) {
+  for (const auto& [name, value] : commands()) {
+    if (value == kind) {
+      return name.c_str();
+    }
+  }
+  return "";
+}
+
+std::expected<CommandLine, CommandLineEnd> parse_command_line(std::vector<std::string> words) {
+  Words values;
+  const bool json = wants_json(words);
+  const std::unique_ptr<CLI::App> app = make_app(values);
+  bool show_version = false;
+  app->add_flag("--version", show_version, "Show the version");
+  const auto recognised = [&app] {
+    const auto chosen = app->get_subcommands();
+    return chosen.empty() ? std::string() : chosen.front()->get_name();
+  };
+  std::reverse(words.begin(), words.end());
+  try {
+    app->parse(words);
+  } catch (const CLI::CallForHelp&) {
+    const CLI::App* shown = recognised().empty() ? app.get() : app->get_subcommand(recognised());
+    return std::unexpected(CommandLineEnd{0, recognised(), shown->help("nvublk"), false});
+  } catch (const CLI::ExtrasError& error) {
+    const bool no_command = recognised().empty() && !app->remaining().empty();
+    return std::unexpected(usage_error(
+        recognised(),
+        no_command ? "there is no command '" + app->remaining().front() + "'" : error.what(),
+        json));
+  } catch (const CLI::Error& error) {
+    return std::unexpected(usage_error(recognised(), error.what(), json));
+  }
+  if (show_version) {
+    return collect("version", values, json);
+  }
+  if (recognised() == "help") {
+    const bool known = commands().contains(values.help_topic);
+    if (!values.help_topic.empty() && !known) {
+      return std::unexpected(
+          usage_error({}, "there is no command '" + values.help_topic + "'", json));
+    }
+    const CLI::App* shown = known ? app->get_subcommand(values.help_topic) : app.get();
+    return std::unexpected(CommandLineEnd{0, "help", shown->help("nvublk"), false});
+  }
+  if (recognised().empty()) {
+    return std::unexpected(usage_error({}, "a command is missing", json));
+  }
+  return collect(recognised(), values, json);
+}
+
+}  // namespace nvublk::service

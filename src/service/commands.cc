@@ -1,0 +1,187 @@
+#include "service/commands.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "service/command_line.h"
+#include "service/daemon_starter.h"
+#include "service/error_line.h"
+#include "service/features_report.h"
+#include "service/host_resolver.h"
+#include "service/json.h"
+#include "service/rpc_client.h"
+#include "service/text_output.h"
+#include "service/version.h"
+
+namespace nvublk::service {
+
+namespace {
+
+/// How long questions that the daemon answers at any moment may take.
+constexpr milliseconds kPromptly{10000};
+
+void print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+}
+
+int print_report(const CommandLine& line, const Json& report, std::string (*as_text)(const Json&)) {
+  print(line.json ? to_pretty(report) + "\n" : as_text(report));
+  return 0;
+}
+
+int print_failure(const CommandLine& line, const Error& error) {
+  if (line.json) {
+    print(to_pretty(error_json(error)) + "\n");
+  }
+  std::fputs((error_line(command_name(line.kind), error) + "\n").c_str(), stderr);
+  return 1;
+}
+
+Result<RpcClient> connect_or_start(const std::string& socket_path) {
+  auto client = RpcClient::connect(socket_path);
+  if (client || client.error().code != ErrorCode::kNotFound) {
+    return client;
+  }
+  if (Status started = start_daemon(socket_path); !started) {
+    return std::unexpected(std::move(started.error()));
+  }
+  return RpcClient::connect(socket_path);
+}
+
+Result<Json> ask(const CommandLine& line, const std::string& method, const Json& params,
+                 std::optional<milliseconds> limit) {
+  auto client = RpcClient::connect(line.socket_path);
+  if (!client) {
+    return std::unexpected(std::move(client.error()));
+  }
+  return client->call(method, params, limit);
+}
+
+/// Resolves the names in `request`'s addresses; returns the target's addresses, best first.
+Result<std::vector<std::string>> resolve_addresses(AttachRequest& request) {
+  nvme::TransportOptions& transport = request.controller.transport;
+  if (!transport.id.is_fabrics()) {
+    return std::vector<std::string>{transport.id.traddr};
+  }
+  if (!transport.host_traddr.empty()) {
+    auto source = resolve_host(transport.host_traddr, transport.id.adrfam);
+    if (!source) {
+      return source;
+    }
+    transport.host_traddr = source->front();
+  }
+  return resolve_host(transport.id.traddr, transport.id.adrfam);
+}
+
+int run_attach(CommandLine line) {
+  auto addresses = resolve_addresses(line.attach);
+  if (!addresses) {
+    return print_failure(line, addresses.error());
+  }
+  auto client = connect_or_start(line.socket_path);
+  if (!client) {
+    return print_failure(line, client.error());
+  }
+  Result<Json> report = fail(ErrorCode::kNotFound, "no address");
+  for (const std::string& address : *addresses) {
+    nvme::TransportId& id = line.attach.controller.transport.id;
+    id.traddr = address;
+    id.adrfam = nvme::Adrfam::kNone;
+    report = client->call("attach", line.attach.to_params(), std::nullopt);
+    // A name may have addresses that do not lead anywhere; any other failure is the answer.
+    if (report || report.error().code != ErrorCode::kUnreachable) {
+      break;
+    }
+  }
+  return report ? print_report(line, *report, attach_text) : print_failure(line, report.error());
+}
+
+int run_detach(const CommandLine& line) {
+  Json params;
+  if (line.all) {
+    params["all"] = true;
+  } else {
+    params["target"] = resolve_device_link(line.target);
+  }
+  params["force"] = line.force;
+  const auto result = ask(line, "detach", params, std::nullopt);
+  if (!result) {
+    return print_failure(line, result.error());
+  }
+  if (line.json) {
+    print(to_pretty(*result) + "\n");
+  }
+  return 0;
+}
+
+int run_list(const CommandLine& line) {
+  const auto report = ask(line, "list", Json::object(), kPromptly);
+  return report ? print_report(line, *report, list_text) : print_failure(line, report.error());
+}
+
+int run_status(const CommandLine& line) {
+  Json params = Json::object();
+  if (!line.target.empty()) {
+    params["target"] = resolve_device_link(line.target);
+  }
+  const auto report = ask(line, "status", params, kPromptly);
+  return report ? print_report(line, *report, status_text) : print_failure(line, report.error());
+}
+
+int run_features(const CommandLine& line) {
+  return print_report(line, features_report(), features_text);
+}
+
+int run_version(const CommandLine& line) {
+  Json report;
+  report["nvublk"] = version();
+  const auto daemon = ask(line, "version", Json::object(), kPromptly);
+  report["nvublkd"] = daemon ? daemon->value("version", Json()) : Json();
+  return print_report(line, report, [](const Json& versions) {
+    std::string text = "nvublk " + versions["nvublk"].get<std::string>() + "\n";
+    if (versions["nvublkd"].is_string()) {
+      text += "nvublkd " + versions["nvublkd"].get<std::string>() + "\n";
+    }
+    return text;
+  });
+}
+
+int end_early(const CommandLineEnd& end) {
+  if (end.status == 0) {
+    print(end.text);
+    return 0;
+  }
+  if (end.json) {
+    print(to_pretty(error_json(Error{ErrorCode::kInvalidArgument, end.text, "usage", 0})) + "\n");
+  }
+  const std::string prefix = end.command.empty() ? "nvublk: " : "nvublk: " + end.command + ": ";
+  std::fputs((prefix + end.text + "\n").c_str(), stderr);
+  return end.status;
+}
+
+}  // namespace
+
+int run_command(const std::vector<std::string>& words) {
+  auto line = parse_command_line(words);
+  if (!line) {
+    return end_early(line.error());
+  }
+  switch (line->kind) {
+    case CommandKind::kAttach:
+      return run_attach(std::move(*line));
+    case CommandKind::kDetach:
+      return run_detach(*line);
+    case CommandKind::kList:
+      return run_list(*line);
+    case CommandKind::kStatus:
+      return run_status(*line);
+    case CommandKind::kFeatures:
+      return run_features(*line);
+    case CommandKind::kVersion:
+      return run_version(*line);
+  }
+  return 1;
+}
+
+}  // namespace nvublk::service

@@ -1,0 +1,39 @@
+#pragma once
+
+// A daemon's claim on its socket: one daemon per path, stale sockets of dead ones replaced.
+
+#include <string>
+
+#include "engine/error.h"
+#include "engine/fd.h"
+
+namespace nvublk::service {
+
+class Instance {
+ public:
+  /// Makes the directories, takes the lock, and listens on `socket_path` (mode 0600). Refused when
+  /// another daemon serves it; the text names its process.
+  static Result<Instance> claim(const std::string& socket_path, const std::string& run_directory);
+
+  Instance(Instance&& other) noexcept = default;
+  Instance& operator=(Instance&& other) = delete;
+  /// Removes the socket, the lock, and the directory if nothing is left in it.
+  ~Instance();
+
+  /// The listening socket; for one caller.
+  UniqueFd take_listener() { return std::move(listener_); }
+
+ private:
+  Instance(std::string socket_path, std::string run_directory, UniqueFd lock, UniqueFd listener)
+      : socket_path_(std::move(socket_path)),
+        run_directory_(std::move(run_directory)),
+        lock_(std::move(lock)),
+        listener_(std::move(listener)) {}
+
+  std::string socket_path_;
+  std::string run_directory_;
+  UniqueFd lock_;
+  UniqueFd listener_;
+};
+
+}  // namespace nvublk::service

@@ -1,0 +1,96 @@
+// nvublkd: the daemon. See nvublkd(8).
+
+#include <exception>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "service/daemon.h"
+#include "service/socket_path.h"
+#include "service/version.h"
+
+namespace {
+
+using nvublk::IdleMode;
+using nvublk::LogLevel;
+
+const std::map<std::string, IdleMode> kModes = {{"busy", IdleMode::kBusy},
+                                                {"adaptive", IdleMode::kAdaptive},
+                                                {"interrupt", IdleMode::kInterrupt}};
+const std::map<std::string, LogLevel> kLevels = {{"debug", LogLevel::kDebug},
+                                                 {"info", LogLevel::kInfo},
+                                                 {"warning", LogLevel::kWarning},
+                                                 {"error", LogLevel::kError}};
+
+/// What CLI11 fills in besides the options themselves.
+struct Words {
+  std::string mode = "adaptive";
+  std::string log_level = "info";
+  unsigned spin_us = 50;
+  unsigned stop_timeout_s = 10;
+};
+
+void add_options(CLI::App& app, nvublk::service::DaemonOptions& options, Words& words) {
+  app.add_option("--socket", options.socket_path,
+                 "Where to listen (default: $NVUBLK_SOCKET, or /run/nvublk/nvublk.sock)")
+      ->type_name("PATH");
+  app.add_option("--run-dir", options.run_directory,
+                 "Directory for the daemon's files (default: /run/nvublk, or the socket's path "
+                 "with .d after it)")
+      ->type_name("PATH");
+  app.add_option("--shards", options.shards.io_shards,
+                 "I/O threads (default: one per CPU, at most 8)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 256));
+  app.add_option("--mode", words.mode,
+                 "What idle I/O threads do: busy, adaptive or interrupt (default: adaptive)")
+      ->type_name("MODE")
+      ->check(CLI::IsMember({"busy", "adaptive", "interrupt"}));
+  app.add_option("--spin-us", words.spin_us,
+                 "adaptive: microseconds to go on polling after the last event (default: 50)")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1000000));
+  app.add_option("--log-level", words.log_level, "debug, info, warning or error (default: info)")
+      ->type_name("LEVEL")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  app.add_option("--stop-timeout", words.stop_timeout_s,
+                 "Seconds to wait at the end for devices in use before they are taken away by "
+                 "force (default: 10)")
+      ->type_name("S")
+      ->check(CLI::Range(0, 86400));
+  app.add_option("--ready-fd", options.ready_fd)->group("");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  nvublk::service::DaemonOptions options;
+  options.socket_path = nvublk::service::default_socket_path();
+  Words words;
+  try {
+    CLI::App app("nvublkd keeps the block devices that nvublk attaches.", "nvublkd");
+    add_options(app, options, words);
+    app.set_version_flag("--version", std::string("nvublkd ") + nvublk::service::version());
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::Success& asked) {
+      return app.exit(asked);
+    } catch (const CLI::Error& error) {
+      std::cerr << "nvublkd: " << error.what() << "; see 'nvublkd --help'\n";
+      return 2;
+    }
+    options.shards.mode = kModes.at(words.mode);
+    options.log_level = kLevels.at(words.log_level);
+    options.shards.spin = nvublk::microseconds(words.spin_us);
+    options.stop_timeout = nvublk::seconds(words.stop_timeout_s);
+    if (options.run_directory.empty()) {
+      options.run_directory = nvublk::service::run_directory_of(options.socket_path);
+    }
+    return nvublk::service::Daemon::run(options);
+  } catch (const std::exception& error) {
+    std::cerr << "nvublkd: " << error.what() << '\n';
+    return 1;
+  }
+}
