@@ -1,5 +1,6 @@
 #include "nvme/tcp/tcp_handshake.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <functional>
 #include <string>
@@ -36,7 +37,7 @@ Action run_to(TcpHandshake& handshake, std::size_t step) {
 }
 
 Action answer(TcpHandshake& handshake, const Bytes& bytes) {
-  std::memcpy(handshake.receive_space().data(), bytes.data(), bytes.size());
+  std::ranges::copy(bytes, handshake.receive_space().begin());
   HandshakeOutcome outcome;
   outcome.bytes = bytes.size();
   return handshake.advance(Event::of(outcome), at(2));
