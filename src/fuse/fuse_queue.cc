@@ -5,9 +5,6 @@
 #include <cstring>
 #include <string>
 
-#include <poll.h>
-#include <sys/epoll.h>
-
 #include "engine/check.h"
 #include "engine/shard.h"
 
@@ -16,8 +13,10 @@ namespace nvublk::fuse {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-/// More reads per round than this bring nothing: the kernel queues requests one by one.
-constexpr unsigned kMaxBurst = 32;
+/// How many requests one turn can bring before the kernel has to be given more buffers.
+constexpr unsigned kFirstOffer = 32;
+/// Without multishot: each waiting read is woken for each request, so few are best.
+constexpr unsigned kPlainReads = 4;
 
 constexpr std::size_t round_up(std::size_t value, std::size_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -43,13 +42,16 @@ struct FuseQueue::Slot : ListHook<SlotTag> {
   struct Request : BlockRequest {
     Slot* slot = nullptr;
   };
+  struct Forward : ForwardedRequest {
+    Slot* slot = nullptr;
+  };
   FuseQueue* queue = nullptr;
   std::byte* payload = nullptr;
   Io read;
   Io write;
   Request request;
-  ForwardedRequest message;
-  bool armed = false;  ///< its read waits for the descriptor to become readable
+  Forward message;
+  bool reading = false;  ///< a plain read into it is under way
   bool punch_hole = false;
   bool submitting = false;  ///< submit() of the device is on the stack
   bool answered = false;    ///< the device answered within submit()
@@ -62,17 +64,14 @@ struct FuseQueue::Slot : ListHook<SlotTag> {
 };
 
 FuseQueue::FuseQueue(const Options& options, FuseQueueClient& client)
-    : options_(options), client_(client) {
-  poll_.queue = this;
-  poll_.complete = [](RingOp& op, std::int32_t, std::uint32_t) {
-    FuseQueue& queue = *static_cast<RoundOp&>(op).queue;
-    queue.ring_ops_--;
-    queue.poll_pending_ = false;
-    queue.end_round_if_complete();
+    : options_(options), client_(client), multishot_(options.multishot) {
+  read_.queue = this;
+  read_.complete = [](RingOp& op, std::int32_t result, std::uint32_t flags) {
+    static_cast<QueueOp&>(op).queue->on_multishot(result, flags);
   };
   cancel_.queue = this;
   cancel_.complete = [](RingOp& op, std::int32_t, std::uint32_t) {
-    FuseQueue& queue = *static_cast<RoundOp&>(op).queue;
+    FuseQueue& queue = *static_cast<QueueOp&>(op).queue;
     queue.ring_ops_--;
     queue.report_if_quiet();
   };
@@ -83,8 +82,7 @@ FuseQueue::FuseQueue(const Options& options, FuseQueueClient& client)
 }
 
 FuseQueue::~FuseQueue() {
-  CHECK(ring_ops_ == 0 && forwarded_ == 0);
-  CHECK(slots_ == nullptr || free_count_ == options_.depth);
+  CHECK(ring_ops_ == 0 && forwarded_ == 0 && in_use_ == 0);
   while (!free_.empty()) {
     free_.pop_front();
   }
@@ -102,12 +100,22 @@ Status FuseQueue::start(int fd) {
   }
   memory_ = std::move(*memory);
   fd_ = fd;
+  Reactor& reactor = options_.shard->reactor();
+  // Provided buffers are of Linux 5.19; without them plain reads do.
+  offered_limit_ = std::min(kFirstOffer, options_.depth);
+  multishot_ = multishot_ && receive_ring_.open(reactor.ring(), options_.depth).has_value();
+  prepare_slots(stride);
+  reactor.request_feed(*this);
+  return {};
+}
+
+void FuseQueue::prepare_slots(std::size_t stride) {
   slots_ = std::make_unique<Slot[]>(options_.depth);
   for (unsigned i = 0; i < options_.depth; i++) {
     Slot& slot = slots_[i];
     slot.queue = this;
     slot.payload = memory_.data() + i * stride + kPage;
-    slot.read.slot = slot.write.slot = slot.request.slot = &slot;
+    slot.read.slot = slot.write.slot = slot.request.slot = slot.message.slot = &slot;
     slot.read.complete = [](RingOp& op, std::int32_t result, std::uint32_t) {
       Slot& done = *static_cast<Slot::Io&>(op).slot;
       done.queue->on_read(done, result);
@@ -123,88 +131,105 @@ Status FuseQueue::start(int fd) {
     };
     slot.message.queue = this;
     free_.push_back(slot);
-    free_count_++;
   }
-  options_.shard->reactor().request_feed(*this);
-  return {};
 }
 
-FuseQueue::Slot& FuseQueue::take_free() {
-  free_count_--;
-  return free_.pop_front();
-}
-
-// Requests are read in rounds: some plain reads, as many as lately found a request, and then one
-// that waits until the descriptor is readable. The descriptor is non-blocking, as another shard may
-// take what made it readable.
 void FuseQueue::feed() {
-  if (severed_ || ended_ || poll_pending_ || round_reads_ > 0 || free_count_ == 0) {
+  if (severed_ || ended_) {
     return;
   }
-  round_plain_ = std::min(burst_, free_count_ - 1);
-  round_success_ = 0;
-  for (unsigned i = 0; i < round_plain_; i++) {
-    issue_read(take_free(), false);
+  if (multishot_) {
+    offer_slots();
+    read_multishot();
+  } else {
+    read_plainly();
   }
-  arm();
 }
 
-void FuseQueue::arm() {
-  Uring& ring = options_.shard->reactor().ring();
-  if (io_uring_sq_space_left(&ring.raw()) < 2) {
-    // A link must not be torn apart by a submission between its two halves.
-    ring.enter(Uring::kDoNotWait);
+void FuseQueue::offer_slots() {
+  while (offered_ < offered_limit_ && !free_.empty()) {
+    Slot& slot = free_.pop_front();
+    receive_ring_.offer(slot.received(), static_cast<std::uint32_t>(buffer_bytes_),
+                        slot.request.tag);
+    offered_++;
   }
-  io_uring_sqe* sqe = ring.prepare(poll_);
-  // Exclusive: of the shards that wait for the same connection, one wakes up.
-  io_uring_prep_poll_add(sqe, fd_, static_cast<unsigned>(POLLIN) | EPOLLEXCLUSIVE);
-  io_uring_sqe_set_data(sqe, static_cast<RingOp*>(&poll_));
-  sqe->flags |= IOSQE_IO_LINK;
-  ring_ops_++;
-  poll_pending_ = true;
-  issue_read(take_free(), true);
+  receive_ring_.publish();
 }
 
-void FuseQueue::issue_read(Slot& slot, bool armed) {
-  slot.armed = armed;
-  io_uring_sqe* sqe = options_.shard->reactor().ring().prepare(slot.read);
-  io_uring_prep_read(sqe, fd_, slot.received(), static_cast<unsigned>(buffer_bytes_), 0);
-  io_uring_sqe_set_data(sqe, static_cast<RingOp*>(&slot.read));
+// The descriptor is non-blocking, as another shard may take what made it readable; the read then
+// goes on waiting inside the ring.
+void FuseQueue::read_multishot() {
+  if (reading_ || offered_ == 0) {
+    return;
+  }
+  io_uring_sqe* sqe = options_.shard->reactor().ring().prepare(read_);
+  sqe->opcode = kReadMultishot;
+  sqe->fd = fd_;
+  sqe->flags = IOSQE_BUFFER_SELECT;
+  sqe->buf_group = receive_ring_.group();
+  reading_ = true;
   ring_ops_++;
-  round_reads_++;
+}
+
+void FuseQueue::on_multishot(std::int32_t result, std::uint32_t flags) {
+  if ((flags & IORING_CQE_F_MORE) == 0) {
+    reading_ = false;
+    ring_ops_--;
+  }
+  if ((flags & IORING_CQE_F_BUFFER) != 0) {
+    Slot& slot = slots_[flags >> IORING_CQE_BUFFER_SHIFT];
+    offered_--;
+    in_use_++;
+    if (result >= 0) {
+      dispatch(slot, static_cast<std::size_t>(result));
+    } else {
+      release(slot);
+    }
+  }
+  if (result == -ENOBUFS) {
+    offered_limit_ = std::min(offered_limit_ * 2, options_.depth);
+  } else if (result == -EINVAL && !served_) {
+    multishot_ = false;
+  } else if (result < 0) {
+    on_read_error(-result);
+  }
+  served_ = true;
+  options_.shard->reactor().request_feed(*this);
+  report_if_quiet();
+}
+
+void FuseQueue::read_plainly() {
+  while (plain_reads_ < kPlainReads && !free_.empty()) {
+    Slot& slot = free_.pop_front();
+    io_uring_sqe* sqe = options_.shard->reactor().ring().prepare(slot.read);
+    io_uring_prep_read(sqe, fd_, slot.received(), static_cast<unsigned>(buffer_bytes_), 0);
+    io_uring_sqe_set_data(sqe, static_cast<RingOp*>(&slot.read));
+    slot.reading = true;
+    in_use_++;
+    ring_ops_++;
+    plain_reads_++;
+  }
 }
 
 void FuseQueue::on_read(Slot& slot, std::int32_t result) {
   ring_ops_--;
-  round_reads_--;
+  plain_reads_--;
+  slot.reading = false;
   if (result >= 0) {
-    if (!slot.armed) {
-      round_success_++;
-    }
     dispatch(slot, static_cast<std::size_t>(result));
   } else {
     release(slot);
-    // ENOENT: the request was aborted while it was read. ECANCELED: we sever.
-    if (result != -EAGAIN && result != -EINTR && result != -ENOENT && result != -ECANCELED) {
-      end_connection(-result);
-    }
-  }
-  end_round_if_complete();
-}
-
-void FuseQueue::end_round_if_complete() {
-  if (round_reads_ > 0 || poll_pending_) {
-    return;
-  }
-  if (round_success_ < round_plain_) {
-    burst_ = round_success_;
-  } else {
-    // More than one in flight: somebody submits faster than we read one by one.
-    const unsigned busy = options_.depth - free_count_;
-    burst_ = std::min(std::max(burst_ * 2, busy > 1 ? 1U : 0U), kMaxBurst);
+    on_read_error(-result);
   }
   options_.shard->reactor().request_feed(*this);
   report_if_quiet();
+}
+
+void FuseQueue::on_read_error(int error) {
+  // ENOENT: the request was aborted while it was read. ECANCELED: we sever.
+  if (error != EAGAIN && error != EINTR && error != ENOENT && error != ECANCELED) {
+    end_connection(error);
+  }
 }
 
 void FuseQueue::end_connection(int error) {
@@ -259,13 +284,10 @@ void FuseQueue::forward(Slot& slot, std::size_t length_bytes) {
 
 void FuseQueue::give_back(ForwardedRequest& request) {
   request.deliver = [](Message& message) {
-    auto& answered = static_cast<ForwardedRequest&>(message);
-    FuseQueue& queue = *answered.queue;
-    const std::size_t stride = queue.memory_.size_bytes() / queue.options_.depth;
-    const auto offset = static_cast<std::size_t>(answered.bytes.data() - queue.memory_.data());
-    queue.forwarded_--;
-    queue.release(queue.slots_[offset / stride]);
-    queue.report_if_quiet();
+    Slot& slot = *static_cast<Slot::Forward&>(message).slot;
+    slot.queue->forwarded_--;
+    slot.queue->release(slot);
+    slot.queue->report_if_quiet();
   };
   options_.shard->reactor().post(request);
 }
@@ -427,7 +449,7 @@ void FuseQueue::on_replied(Slot& slot, std::int32_t result) {
 void FuseQueue::release(Slot& slot) {
   // The latest first: its pages are in the caches.
   free_.push_front(slot);
-  free_count_++;
+  in_use_--;
   options_.shard->reactor().request_feed(*this);
 }
 
@@ -436,19 +458,27 @@ void FuseQueue::sever(std::function<void()> quiet) {
   CHECK(!severed_);
   severed_ = true;
   on_quiet_ = std::move(quiet);
-  if (poll_pending_) {
-    io_uring_sqe* sqe = options_.shard->reactor().ring().prepare(cancel_);
-    io_uring_prep_cancel64(sqe, reinterpret_cast<std::uint64_t>(static_cast<RingOp*>(&poll_)), 0);
-    io_uring_sqe_set_data(sqe, static_cast<RingOp*>(&cancel_));
-    ring_ops_++;
+  if (reading_) {
+    cancel(read_);
+  }
+  for (unsigned i = 0; plain_reads_ > 0 && i < options_.depth; i++) {
+    if (slots_[i].reading) {
+      cancel(slots_[i].read);
+    }
   }
   report_if_quiet();
+}
+
+void FuseQueue::cancel(RingOp& op) {
+  io_uring_sqe* sqe = options_.shard->reactor().ring().prepare(cancel_);
+  io_uring_prep_cancel64(sqe, reinterpret_cast<std::uint64_t>(&op), 0);
+  io_uring_sqe_set_data(sqe, static_cast<RingOp*>(&cancel_));
+  ring_ops_++;
 }
 
 void FuseQueue::drain(std::function<void()> drained) {
   CHECK_ON(*options_.shard);
   CHECK(severed_);
-  draining_ = true;
   on_drained_ = std::move(drained);
   report_if_quiet();
 }
@@ -457,10 +487,11 @@ void FuseQueue::report_if_quiet() {
   if (!severed_ || ring_ops_ > 0 || forwarded_ > 0) {
     return;
   }
+  receive_ring_.close();
   if (on_quiet_) {
     options_.control->post(std::exchange(on_quiet_, nullptr));
   }
-  if (draining_ && on_drained_ && (slots_ == nullptr || free_count_ == options_.depth)) {
+  if (on_drained_ && in_use_ == 0) {
     options_.shard->reactor().cancel_feed(*this);
     options_.control->post(std::exchange(on_drained_, nullptr));
   }

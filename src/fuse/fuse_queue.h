@@ -18,6 +18,7 @@
 #include "engine/mailbox.h"
 #include "engine/reactor.h"
 #include "fuse/file_request.h"
+#include "fuse/receive_ring.h"
 
 namespace nvublk {
 class Shard;
@@ -55,6 +56,8 @@ class FuseQueue final : public Feeder {
     BlockGeometry geometry;
     FileLimits limits;
     unsigned depth = 128;
+    /// One read that brings all requests, where the kernel has it; else a few plain ones.
+    bool multishot = true;
   };
 
   /// Any thread.
@@ -85,7 +88,7 @@ class FuseQueue final : public Feeder {
  private:
   struct Slot;
   struct SlotTag;
-  struct RoundOp : RingOp {
+  struct QueueOp : RingOp {
     FuseQueue* queue = nullptr;
   };
   struct EndedMessage : Message {
@@ -103,11 +106,14 @@ class FuseQueue final : public Feeder {
     Counter errors;
   };
 
+  void prepare_slots(std::size_t stride);
   void feed() override;
-  void issue_read(Slot& slot, bool armed);
-  void arm();
+  void offer_slots();
+  void read_multishot();
+  void read_plainly();
+  void on_multishot(std::int32_t result, std::uint32_t flags);
   void on_read(Slot& slot, std::int32_t result);
-  void end_round_if_complete();
+  void on_read_error(int error);
   void end_connection(int error);
   void dispatch(Slot& slot, std::size_t length_bytes);
   void forward(Slot& slot, std::size_t length_bytes);
@@ -121,8 +127,8 @@ class FuseQueue final : public Feeder {
   void reply(Slot& slot, int error, std::size_t body_bytes);
   void on_replied(Slot& slot, std::int32_t result);
   void release(Slot& slot);
+  void cancel(RingOp& op);
   void report_if_quiet();
-  Slot& take_free();
 
   const Options options_;
   FuseQueueClient& client_;
@@ -131,21 +137,22 @@ class FuseQueue final : public Feeder {
   DmaRegion memory_;
   std::unique_ptr<Slot[]> slots_;
   IntrusiveList<Slot, SlotTag> free_;
-  unsigned free_count_ = 0;
+  unsigned in_use_ = 0;  ///< slots with a request
 
-  RoundOp poll_;
-  RoundOp cancel_;
-  bool poll_pending_ = false;
-  unsigned round_reads_ = 0;    ///< reads of the round that have not completed
-  unsigned round_plain_ = 0;    ///< how many the round had besides the armed one
-  unsigned round_success_ = 0;  ///< how many of those brought a request
-  unsigned burst_ = 0;          ///< how many plain reads the next round has
+  bool multishot_ = false;
+  ReceiveRing receive_ring_;
+  unsigned offered_ = 0;        ///< slots that the multishot read may pick
+  unsigned offered_limit_ = 0;  ///< few, as long as that is enough: their memory stays in caches
+  QueueOp read_;
+  bool reading_ = false;      ///< the multishot read is under way
+  unsigned plain_reads_ = 0;  ///< without multishot
+  QueueOp cancel_;
 
   unsigned ring_ops_ = 0;
   unsigned forwarded_ = 0;
+  bool served_ = false;  ///< the first multishot read has said something
   bool ended_ = false;
   bool severed_ = false;
-  bool draining_ = false;
   std::function<void()> on_quiet_;
   std::function<void()> on_drained_;
   EndedMessage ended_message_;

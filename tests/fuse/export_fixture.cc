@@ -123,6 +123,20 @@ void ExportWorld::on_control(const std::function<void()>& task) {
   ran.get_future().get();
 }
 
+Reactor::Counters ExportWorld::io_counters() {
+  Reactor::Counters sum;
+  for (Shard* shard : set_.io) {
+    std::promise<Reactor::Counters> read;
+    shard->post([&] { read.set_value(shard->reactor().counters()); });
+    const Reactor::Counters counters = read.get_future().get();
+    sum.turns += counters.turns;
+    sum.sleeps += counters.sleeps;
+    sum.completions += counters.completions;
+    sum.enters += counters.enters;
+  }
+  return sum;
+}
+
 BlockGeometry test_geometry(std::uint32_t block_size_bytes, std::uint64_t size_bytes) {
   BlockGeometry geometry;
   geometry.block_size_bytes = block_size_bytes;
@@ -158,6 +172,8 @@ TestExport::~TestExport() {
     EXPECT_TRUE(stop(true));
   }
   world_.on_control([&] { exported_.reset(); });
+  // A round trip: what release() posted to the shards has run.
+  world_.io_counters();
 }
 
 std::future<Status> TestExport::begin_start() {

@@ -40,6 +40,8 @@ class ExportWorld {
 
   /// Runs `task` on the control shard and waits for it.
   void on_control(const std::function<void()>& task);
+  /// Summed over the I/O shards.
+  Reactor::Counters io_counters();
 
  private:
   std::unique_ptr<Shard> control_;
