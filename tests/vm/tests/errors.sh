@@ -25,9 +25,12 @@ start_target() {
 
 # A web server answers what is no HTTP with an error page; the other one accepts and says nothing.
 start_helpers() {
-  local answer='printf "HTTP/1.1 400 Bad Request\r\n\r\n"'
-  socat "TCP-LISTEN:$http_port,bind=$kAddress,fork,reuseaddr" \
-    "SYSTEM:head -c 8 >/dev/null; $answer; timeout 1 cat >/dev/null" &
+  cat >/tmp/web-server <<'SCRIPT'
+head -c 8 >/dev/null
+printf 'HTTP/1.1 400 Bad Request\r\n\r\n'
+timeout 1 cat >/dev/null
+SCRIPT
+  socat "TCP-LISTEN:$http_port,bind=$kAddress,fork,reuseaddr" "SYSTEM:bash /tmp/web-server" &
   helpers+=($!)
   socat "TCP-LISTEN:$silent_port,bind=$kAddress,fork,reuseaddr" 'SYSTEM:sleep 600' &
   helpers+=($!)
@@ -74,8 +77,7 @@ require "and detaches" nvublk detach --all
 
 to() { printf '%s\n' -t tcp -a "$1" -s "$2" -n "$3"; }
 mapfile -t arguments < <(to 192.0.2.1 "$kPort" "$good")
-attach_fails "wrong address" '192\.0\.2\.1.*(time|timed out|deadline|unreachable|answer)' \
-  "${arguments[@]}"
+attach_fails "wrong address" 'no answer.*192\.0\.2\.1' "${arguments[@]}"
 mapfile -t arguments < <(to 203.0.113.1 "$kPort" "$good")
 attach_fails "address without a route" '203\.0\.113\.1.*unreachable' "${arguments[@]}"
 mapfile -t arguments < <(to no-such-host.invalid "$kPort" "$good")
@@ -85,11 +87,12 @@ attach_fails "wrong port" '4421.*refused|refused.*4421' "${arguments[@]}"
 mapfile -t arguments < <(to "$kAddress" "$kPort" "$kNqn:nobody")
 attach_fails "unknown NQN" "$kNqn:nobody" "${arguments[@]}"
 mapfile -t arguments < <(to "$kAddress" "$kPort" "$closed")
-attach_fails "host not allowed" 'allow' "${arguments[@]}" -q nqn.2026-01.io.nvublk.test:stranger
+attach_fails "host not allowed" 'not allow host .*stranger' "${arguments[@]}" \
+  -q nqn.2026-01.io.nvublk.test:stranger
 mapfile -t arguments < <(to "$kAddress" "$http_port" "$good")
-attach_fails "HTTP port" 'not.*NVMe|HTTP|ICResp|protocol|PDU' "${arguments[@]}"
+attach_fails "HTTP port" 'not speak NVMe.*HTTP' "${arguments[@]}"
 mapfile -t arguments < <(to "$kAddress" "$silent_port" "$good")
-attach_fails "silent target" 'time|timed out|deadline|answer' "${arguments[@]}"
+attach_fails "silent target" '8081.*no answer' "${arguments[@]}"
 mapfile -t arguments < <(to "$kAddress" "$kPort" "$good")
 attach_fails "missing namespace" 'namespace.*99' "${arguments[@]}" --nsid 99
 
