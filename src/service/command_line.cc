@@ -63,6 +63,7 @@ struct Words {
   bool all = false;
   bool force = false;
   std::string help_topic;
+  bool show_version = false;
 };
 
 const std::map<std::string, CommandKind>& commands() {
@@ -210,6 +211,7 @@ std::unique_ptr<CLI::App> make_app(Words& words) {
   CLI::App* help = app->add_subcommand("help", "Show this help, or that of a command");
   help->add_option("command", words.help_topic)->type_name("COMMAND");
   add_common_options(*app, words);
+  app->add_flag("--version", words.show_version, "Show the version");
   for (CLI::App* command : app->get_subcommands({})) {
     command->option_defaults()->always_capture_default(false);
     if (command != help) {
@@ -217,6 +219,14 @@ std::unique_ptr<CLI::App> make_app(Words& words) {
     }
   }
   return app;
+}
+
+/// The help of `command`; of the program if that is empty, or "help".
+std::string help_text(const std::string& command) {
+  // A parser that has recognised a command shows no other help than that command's.
+  Words words;
+  const std::unique_ptr<CLI::App> app = make_app(words);
+  return commands().contains(command) ? app->get_subcommand(command)->help("nvublk") : app->help();
 }
 
 /// JSON errors are wanted even where the rest makes no sense.
@@ -247,6 +257,9 @@ Status read_positional(Words& words) {
   auto parsed = nvme::parse_transport_id(words.uri);
   if (!parsed) {
     return std::unexpected(std::move(parsed.error()));
+  }
+  if (parsed->id.is_discovery() && words.uri.find(parsed->id.subnqn) == std::string::npos) {
+    return fail(ErrorCode::kInvalidArgument, "'" + words.uri + "' lacks the subsystem's NQN");
   }
   AttachRequest& request = words.request;
   request.controller.transport.id = parsed->id;
@@ -372,8 +385,6 @@ std::expected<CommandLine, CommandLineEnd> parse_command_line(std::vector<std::s
   Words values;
   const bool json = wants_json(words);
   const std::unique_ptr<CLI::App> app = make_app(values);
-  bool show_version = false;
-  app->add_flag("--version", show_version, "Show the version");
   const auto recognised = [&app] {
     const auto chosen = app->get_subcommands();
     return chosen.empty() ? std::string() : chosen.front()->get_name();
@@ -382,8 +393,7 @@ std::expected<CommandLine, CommandLineEnd> parse_command_line(std::vector<std::s
   try {
     app->parse(words);
   } catch (const CLI::CallForHelp&) {
-    const CLI::App* shown = recognised().empty() ? app.get() : app->get_subcommand(recognised());
-    return std::unexpected(CommandLineEnd{0, recognised(), shown->help("nvublk"), false});
+    return std::unexpected(CommandLineEnd{0, recognised(), help_text(recognised()), false});
   } catch (const CLI::ExtrasError& error) {
     const bool no_command = recognised().empty() && !app->remaining().empty();
     return std::unexpected(usage_error(
@@ -393,17 +403,15 @@ std::expected<CommandLine, CommandLineEnd> parse_command_line(std::vector<std::s
   } catch (const CLI::Error& error) {
     return std::unexpected(usage_error(recognised(), error.what(), json));
   }
-  if (show_version) {
+  if (values.show_version) {
     return collect("version", values, json);
   }
   if (recognised() == "help") {
-    const bool known = commands().contains(values.help_topic);
-    if (!values.help_topic.empty() && !known) {
+    if (!values.help_topic.empty() && !commands().contains(values.help_topic)) {
       return std::unexpected(
           usage_error({}, "there is no command '" + values.help_topic + "'", json));
     }
-    const CLI::App* shown = known ? app->get_subcommand(values.help_topic) : app.get();
-    return std::unexpected(CommandLineEnd{0, "help", shown->help("nvublk"), false});
+    return std::unexpected(CommandLineEnd{0, "help", help_text(values.help_topic), false});
   }
   if (recognised().empty()) {
     return std::unexpected(usage_error({}, "a command is missing", json));

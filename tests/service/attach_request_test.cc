@@ -1,0 +1,107 @@
+#include "service/attach_request.h"
+
+#include <gtest/gtest.h>
+
+namespace nvublk::service {
+namespace {
+
+Json minimal() {
+  return Json{
+      {"transport", "tcp"}, {"traddr", "192.0.2.1"}, {"nqn", "nqn.2026-01.org.example:disk"}};
+}
+
+std::string refusal(const Json& params) {
+  auto request = AttachRequest::from_params(params);
+  EXPECT_FALSE(request.has_value()) << params.dump();
+  return request ? "" : request.error().text;
+}
+
+TEST(AttachRequest, FillsInTheDefaultPort) {
+  const auto request = AttachRequest::from_params(minimal());
+  ASSERT_TRUE(request.has_value());
+  EXPECT_EQ(request->controller.transport.id.trsvcid, "4420");
+}
+
+TEST(AttachRequest, SurvivesTheWayThroughJson) {
+  AttachRequest request;
+  request.controller.transport.id = {nvme::Trtype::kTcp, nvme::Adrfam::kNone, "192.0.2.1", "4421",
+                                     "nqn.2026-01.org.example:disk"};
+  request.controller.transport.host_traddr = "192.0.2.2";
+  request.controller.transport.host_iface = "eth0";
+  request.controller.transport.tos = 4;
+  request.controller.transport.header_digest = true;
+  request.controller.transport.data_digest = true;
+  request.controller.name = "disk";
+  request.controller.io_queues = 2;
+  request.controller.queue_size = 64;
+  request.controller.keep_alive = seconds(9);
+  request.controller.reconnect_delay = seconds(3);
+  request.controller.ctrl_loss_timeout = seconds(-1);
+  request.controller.fast_io_fail_timeout = seconds(20);
+  request.hostnqn = "nqn.2026-01.org.example:host";
+  request.hostid = "7a1b2c3d-0000-4000-8000-000000000001";
+  request.nsids = {2, 5};
+  request.frontend = FrontendWish::kUblk;
+  request.first_id = 7;
+  request.queues = 1;
+  request.depth = 32;
+  request.read_only = true;
+  const auto read = AttachRequest::from_params(request.to_params());
+  ASSERT_TRUE(read.has_value()) << read.error().text;
+  EXPECT_EQ(read->to_params(), request.to_params());
+}
+
+TEST(AttachRequest, SaysWhichParameterIsWrong) {
+  const std::pair<const char*, Json> cases[] = {
+      {"transport", 5},
+      {"traddr", Json::array()},
+      {"traddr", std::string("a\0b", 3)},
+      {"trsvcid", 4420},
+      {"nr_io_queues", -1},
+      {"queue_size", 15},
+      {"queue_size", 1025},
+      {"keep_alive_tmo", 1e30},
+      {"reconnect_delay", 0},
+      {"ctrl_loss_tmo", -2},
+      {"fast_io_fail_tmo", "x"},
+      {"hdr_digest", 1},
+      {"tos", 256},
+      {"nsid", 1},
+      {"nsid", Json::array({0})},
+      {"frontend", "nbd"},
+      {"depth", 0},
+      {"depth", 18446744073709551615ULL},
+      {"read_only", "yes"},
+      {"queues", 1.5},
+  };
+  for (const auto& [key, value] : cases) {
+    Json params = minimal();
+    params[key] = value;
+    EXPECT_NE(refusal(params).find(key), std::string::npos) << key << ": " << refusal(params);
+  }
+}
+
+TEST(AttachRequest, RefusesParametersThatThereAreNot) {
+  Json params = minimal();
+  params["hdr-digest"] = true;
+  EXPECT_EQ(refusal(params), "there is no parameter \"hdr-digest\"");
+}
+
+TEST(AttachRequest, NeedsASubsystem) {
+  Json params = minimal();
+  params.erase("nqn");
+  EXPECT_NE(refusal(params).find("NQN"), std::string::npos);
+}
+
+TEST(AttachRequest, NamesOfControllersAreNoPathsAndNoNqns) {
+  for (const char* name : {"disk", "nvublk0", "a.b-c_d", "A"}) {
+    EXPECT_TRUE(check_controller_name(name).has_value()) << name;
+  }
+  for (const char* name : {"", "/dev/x", "a b", "..", ".a", "-a", "nqn.x", "\xc3\xa4",
+                           "123456789012345678901234567890123"}) {
+    EXPECT_FALSE(check_controller_name(name).has_value()) << name;
+  }
+}
+
+}  // namespace
+}  // namespace nvublk::service

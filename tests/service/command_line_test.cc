@@ -1,0 +1,192 @@
+#include "service/command_line.h"
+
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+namespace nvublk::service {
+namespace {
+
+constexpr char kNqn[] = "nqn.2026-01.org.example:disk";
+
+std::expected<CommandLine, CommandLineEnd> parse(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> words;
+  for (std::string word; stream >> word;) {
+    words.push_back(word);
+  }
+  return parse_command_line(std::move(words));
+}
+
+CommandLine parsed(const std::string& text) {
+  auto line = parse(text);
+  EXPECT_TRUE(line.has_value()) << text << ": " << (line ? "" : line.error().text);
+  return line.value_or(CommandLine{});
+}
+
+TEST(CommandLine, ReadsEveryOptionOfAttach) {
+  const CommandLine line = parsed(
+      "attach -t tcp -a 192.0.2.1 -s 4421 -n nqn.2026-01.org.example:disk "
+      "-q nqn.2026-01.org.example:host -I 7a1b2c3d-0000-4000-8000-000000000001 -w 192.0.2.9 "
+      "-f eth0 -i 3 -Q 64 -k 7 -c 2 -l -1 -F 30 -g -G -T 8 --nsid 1,4 --frontend fuse --id 5 "
+      "--queues 2 --depth 32 --read-only --name disk --socket /tmp/x.sock -o json");
+  EXPECT_EQ(line.kind, CommandKind::kAttach);
+  EXPECT_EQ(line.socket_path, "/tmp/x.sock");
+  EXPECT_TRUE(line.json);
+  const AttachRequest& request = line.attach;
+  const nvme::ControllerOptions& controller = request.controller;
+  EXPECT_EQ(controller.transport.id.trtype, nvme::Trtype::kTcp);
+  EXPECT_EQ(controller.transport.id.traddr, "192.0.2.1");
+  EXPECT_EQ(controller.transport.id.trsvcid, "4421");
+  EXPECT_EQ(controller.transport.id.subnqn, kNqn);
+  EXPECT_EQ(request.hostnqn, "nqn.2026-01.org.example:host");
+  EXPECT_EQ(request.hostid, "7a1b2c3d-0000-4000-8000-000000000001");
+  EXPECT_EQ(controller.transport.host_traddr, "192.0.2.9");
+  EXPECT_EQ(controller.transport.host_iface, "eth0");
+  EXPECT_EQ(controller.io_queues, 3U);
+  EXPECT_EQ(controller.queue_size, 64U);
+  EXPECT_EQ(controller.keep_alive, seconds(7));
+  EXPECT_EQ(controller.reconnect_delay, seconds(2));
+  EXPECT_EQ(controller.ctrl_loss_timeout, seconds(-1));
+  EXPECT_EQ(controller.fast_io_fail_timeout, seconds(30));
+  EXPECT_TRUE(controller.transport.header_digest);
+  EXPECT_TRUE(controller.transport.data_digest);
+  EXPECT_EQ(controller.transport.tos, 8);
+  EXPECT_EQ(request.nsids, (std::vector<std::uint32_t>{1, 4}));
+  EXPECT_EQ(request.frontend, FrontendWish::kFuse);
+  EXPECT_EQ(request.first_id, 5);
+  EXPECT_EQ(request.queues, 2U);
+  EXPECT_EQ(request.depth, 32U);
+  EXPECT_TRUE(request.read_only);
+  EXPECT_EQ(controller.name, "disk");
+}
+
+TEST(CommandLine, LongNamesAreThoseOfNvmeCli) {
+  const CommandLine line = parsed(
+      "attach --transport=tcp --traddr=192.0.2.1 --trsvcid=4421 --nqn=nqn.2026-01.org.example:disk "
+      "--hostnqn=nqn.2026-01.org.example:host --hostid=7a1b2c3d-0000-4000-8000-000000000001 "
+      "--host-traddr=192.0.2.9 --host-iface=eth0 --nr-io-queues=3 --queue-size=64 "
+      "--keep-alive-tmo=7 --reconnect-delay=2 --ctrl-loss-tmo=60 --fast_io_fail_tmo=30 "
+      "--hdr-digest --data-digest --tos=8 --nsid=1");
+  EXPECT_EQ(line.attach.controller.ctrl_loss_timeout, seconds(60));
+  EXPECT_EQ(line.attach.controller.fast_io_fail_timeout, seconds(30));
+  const CommandLine other =
+      parsed("attach -t tcp -a 192.0.2.1 -n nqn.2026-01.org.example:disk --fast-io-fail-tmo 9");
+  EXPECT_EQ(other.attach.controller.fast_io_fail_timeout, seconds(9));
+}
+
+TEST(CommandLine, DefaultsAreThoseOfTheKernelsDriver) {
+  const AttachRequest request =
+      parsed("attach -t tcp -a 192.0.2.1 -n nqn.2026-01.org.example:disk").attach;
+  EXPECT_EQ(request.controller.queue_size, 128U);
+  EXPECT_EQ(request.controller.keep_alive, seconds(5));
+  EXPECT_EQ(request.controller.reconnect_delay, seconds(10));
+  EXPECT_EQ(request.controller.ctrl_loss_timeout, seconds(600));
+  EXPECT_EQ(request.controller.fast_io_fail_timeout, seconds(-1));
+  EXPECT_EQ(request.controller.transport.tos, -1);
+  EXPECT_TRUE(request.nsids.empty());
+  EXPECT_EQ(request.first_id, -1);
+  EXPECT_EQ(request.depth, 128U);
+}
+
+TEST(CommandLine, ReadsAUriAndTheOtherForm) {
+  const auto uri = parsed("attach nvme+tcp://192.0.2.1:4421/nqn.2026-01.org.example:disk");
+  EXPECT_EQ(uri.attach.controller.transport.id.traddr, "192.0.2.1");
+  EXPECT_EQ(uri.attach.controller.transport.id.trsvcid, "4421");
+  EXPECT_EQ(uri.attach.controller.transport.id.subnqn, kNqn);
+  const auto spdk = parse_command_line(
+      {"attach",
+       "trtype:TCP adrfam:IPv4 traddr:192.0.2.1 trsvcid:4421 subnqn:nqn.2026-01.org.example:disk"});
+  ASSERT_TRUE(spdk.has_value()) << spdk.error().text;
+  EXPECT_EQ(spdk->attach.controller.transport.id, uri.attach.controller.transport.id);
+}
+
+TEST(CommandLine, CommonOptionsStandBeforeOrAfterTheCommand) {
+  EXPECT_EQ(parsed("--socket /tmp/a list").socket_path, "/tmp/a");
+  EXPECT_EQ(parsed("list --socket /tmp/b -o json").socket_path, "/tmp/b");
+  EXPECT_TRUE(parsed("-o json list").json);
+}
+
+TEST(CommandLine, ReadsTheOtherCommands) {
+  EXPECT_EQ(parsed("detach /dev/ublkb0 --force").target, "/dev/ublkb0");
+  EXPECT_TRUE(parsed("detach /dev/ublkb0 --force").force);
+  EXPECT_TRUE(parsed("detach --all").all);
+  EXPECT_EQ(parsed("status nvublk0").target, "nvublk0");
+  EXPECT_EQ(parsed("status").kind, CommandKind::kStatus);
+  EXPECT_EQ(parsed("features").kind, CommandKind::kFeatures);
+  EXPECT_EQ(parsed("version").kind, CommandKind::kVersion);
+  EXPECT_EQ(parsed("--version").kind, CommandKind::kVersion);
+}
+
+TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
+  const std::string address = "attach -t tcp -a 192.0.2.1 -n nqn.2026-01.org.example:disk ";
+  const std::pair<std::string, std::string> cases[] = {
+      {"", "a command is missing"},
+      {"frobnicate", "there is no command 'frobnicate'"},
+      {"attach -a 192.0.2.1 -n x", "-t/--transport is missing"},
+      {"attach -t tcp -n x", "-a/--traddr is missing"},
+      {"attach -t tcp -a 192.0.2.1", "-n/--nqn is missing"},
+      {"attach -t smoke -a 192.0.2.1 -n nqn.2026-01.org.example:disk", "smoke"},
+      {"attach nonsense", "nonsense"},
+      {"attach nvme+tcp://192.0.2.1", "NQN"},
+      {"attach nvme+tcp://192.0.2.1/nqn.2026-01.org.example:disk -a 1.2.3.4", "not both"},
+      {address + "--depth 0", "--depth"},
+      {address + "--depth 1025", "--depth"},
+      {address + "--depth many", "--depth"},
+      {address + "-Q 8", "--queue-size"},
+      {address + "-i 0", "-i"},
+      {address + "-k -1", "-k"},
+      {address + "-l -2", "-l"},
+      {address + "-c 0", "--reconnect-delay"},
+      {address + "-T 256", "--tos"},
+      {address + "-l 5 -F 6", "fast-io-fail-tmo"},
+      {address + "--nsid 0", "--nsid"},
+      {address + "--nsid 1,x", "--nsid"},
+      {address + "--frontend nbd", "--frontend"},
+      {address + "--id -1", "--id"},
+      {address + "--name a/b", "a/b"},
+      {address + "-I nonsense", "-I"},
+      {address + "-s 70000", "70000"},
+      {address + "--what", "--what"},
+      {address + "-o yaml", "-o"},
+      {"attach -t tcp -a 192.0.2.1 -n " + std::string(224, 'n'), "NQN"},
+      {"detach", "--all"},
+      {"detach x --all", "not both"},
+      {"detach x y", "y"},
+      {"list x", "x"},
+      {"list --socket relative", "relative"},
+      {"list --socket /" + std::string(200, 'x'), "longer"},
+      {"help frobnicate", "frobnicate"},
+  };
+  for (const auto& [words, expected] : cases) {
+    const auto line = parse(words);
+    ASSERT_FALSE(line.has_value()) << words;
+    EXPECT_EQ(line.error().status, 2) << words;
+    EXPECT_NE(line.error().text.find(expected), std::string::npos)
+        << words << ": " << line.error().text;
+    EXPECT_NE(line.error().text.find("--help"), std::string::npos) << words;
+    EXPECT_EQ(line.error().text.find('\n'), std::string::npos) << words;
+  }
+}
+
+TEST(CommandLine, WrongUsageKnowsThatJsonIsWanted) {
+  for (const char* words : {"attach -o json", "list -ojson x", "--output-format=json frobnicate"}) {
+    const auto line = parse(words);
+    ASSERT_FALSE(line.has_value());
+    EXPECT_TRUE(line.error().json) << words;
+  }
+}
+
+TEST(CommandLine, EveryCommandHasHelpWithExamples) {
+  for (const char* words : {"--help", "help", "attach --help", "detach --help", "list -h",
+                            "status --help", "features --help", "version --help", "help attach"}) {
+    const auto line = parse(words);
+    ASSERT_FALSE(line.has_value());
+    EXPECT_EQ(line.error().status, 0) << words;
+    EXPECT_NE(line.error().text.find("Examples:"), std::string::npos) << words;
+    EXPECT_NE(line.error().text.find("--socket"), std::string::npos) << words;
+  }
+}
+
+}  // namespace
+}  // namespace nvublk::service

@@ -1,0 +1,116 @@
+#pragma once
+
+// Front-ends that show nothing to anybody and fail, refuse or hang when told to.
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/shard.h"
+#include "service/frontends.h"
+
+namespace nvublk::test {
+
+class FakeFrontends final : public service::Frontends {
+ public:
+  explicit FakeFrontends(Shard& control) : control_(control) {}
+
+  void choose(service::FrontendWish, Chosen chosen) override {
+    control_.post([this, chosen = std::move(chosen)] {
+      if (available) {
+        chosen(std::string("fake"));
+      } else {
+        chosen(fail(ErrorCode::kUnsupported, "there is no front-end"));
+      }
+    });
+  }
+  Status check_unused(const std::string& device) const override {
+    if (held.contains(device)) {
+      return fail(ErrorCode::kBusy, device + " is held");
+    }
+    return {};
+  }
+  std::unique_ptr<BlockExport> make(const std::string&, BlockDevice&,
+                                    const BlockExportOptions& options) override {
+    return std::make_unique<Export>(*this, options);
+  }
+
+  bool available = true;
+  std::set<std::string> fails_to_start;  ///< names of devices
+  std::set<std::string> hangs;           ///< names of devices whose start waits for release()
+  std::set<std::string> held;            ///< paths of devices in use
+  std::set<std::string> shown;           ///< names of devices that there are
+  unsigned forced = 0;                   ///< stops with force of devices in use
+  std::vector<BlockExportOptions> made;
+
+  void release() {
+    for (auto& [name, go] : std::exchange(waiting_, {})) {
+      go();
+    }
+  }
+  bool waits() const { return !waiting_.empty(); }
+
+ private:
+  class Export final : public BlockExport {
+   public:
+    Export(FakeFrontends& owner, const BlockExportOptions& options)
+        : owner_(owner), options_(options) {
+      owner_.made.push_back(options);
+    }
+    void start(Done done) override {
+      auto go = [this, done = std::move(done)] {
+        if (owner_.fails_to_start.contains(options_.name)) {
+          state_ = "failed";
+          done(fail(ErrorCode::kSystem, "it does not want to"));
+          return;
+        }
+        state_ = "live";
+        owner_.shown.insert(options_.name);
+        done({});
+      };
+      if (owner_.hangs.contains(options_.name)) {
+        owner_.waiting_.emplace(options_.name, std::move(go));
+      } else {
+        owner_.control_.post(std::move(go));
+      }
+    }
+    void stop(bool force, Done done) override {
+      owner_.control_.post([this, force, done = std::move(done)] {
+        if (owner_.held.contains(path())) {
+          if (!force) {
+            done(fail(ErrorCode::kBusy, path() + " is held"));
+            return;
+          }
+          owner_.forced++;
+        }
+        state_ = "stopped";
+        owner_.shown.erase(options_.name);
+        done({});
+      });
+    }
+    BlockExportInfo info() const override {
+      BlockExportInfo info;
+      info.device = state_ == "live" ? path() : "";
+      info.frontend = "fake";
+      info.state = state_;
+      info.queues = 1;
+      info.depth = options_.depth;
+      return info;
+    }
+    BlockExportStatistics statistics() const override { return {}; }
+
+   private:
+    std::string path() const { return "/dev/fake-" + options_.name; }
+
+    FakeFrontends& owner_;
+    const BlockExportOptions options_;
+    std::string state_ = "starting";
+  };
+
+  Shard& control_;
+  std::multimap<std::string, std::function<void()>> waiting_;
+};
+
+}  // namespace nvublk::test
