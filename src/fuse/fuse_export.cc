@@ -48,11 +48,13 @@ ExportOutcome outcome_of(const Status& status) {
 
 }  // namespace
 
-FuseExport::FuseExport(const ShardSet& shards, BlockDevice& device, BlockExportOptions options)
+FuseExport::FuseExport(const ShardSet& shards, BlockDevice& device, BlockExportOptions options,
+                       bool multishot)
     : shards_(shards),
       device_(device),
       options_(std::move(options)),
       limits_(limits_of(device.geometry(), options_.read_only)),
+      multishot_(multishot),
       call_(*shards.control),
       start_runner_(shards.control->reactor(), start_steps_, *this),
       release_runner_(shards.control->reactor(), release_steps_, *this),
@@ -337,6 +339,7 @@ void FuseExport::start_queues() {
     options.geometry = device_.geometry();
     options.limits = limits_;
     options.depth = depth;
+    options.multishot = multishot_;
     FuseQueueClient& client = *this;
     queues_.push_back(std::make_unique<FuseQueue>(options, client));
   }

@@ -24,8 +24,10 @@ class FuseExport final : public BlockExport,
                          private StepOwner<ReleaseSteps, ExportAction>,
                          private StepOwner<TeardownSteps, ExportAction> {
  public:
-  /// `device` must outlive this. `options.id` is the number in /dev/loopN.
-  FuseExport(const ShardSet& shards, BlockDevice& device, BlockExportOptions options);
+  /// `device` must outlive this. `options.id` is the number in /dev/loopN. `multishot` false: as on
+  /// kernels that have no multishot reads.
+  FuseExport(const ShardSet& shards, BlockDevice& device, BlockExportOptions options,
+             bool multishot = true);
   ~FuseExport() override;
 
   void start(Done done) override;
@@ -81,6 +83,7 @@ class FuseExport final : public BlockExport,
   BlockDevice& device_;
   const BlockExportOptions options_;
   const FileLimits limits_;
+  const bool multishot_;
 
   State state_ = State::kNew;
   bool force_ = false;

@@ -10,6 +10,7 @@
 
 #include "engine/fd.h"
 #include "fuse/export_fixture.h"
+#include "support/allocation_guard.h"
 
 namespace nvublk::fuse {
 namespace {
@@ -28,7 +29,7 @@ std::string said(const Status& status) {
 class BlockSizes : public DeviceTest, public testing::WithParamInterface<std::uint32_t> {};
 
 TEST_P(BlockSizes, CarriesAFileSystem) {
-  ExportWorld world(2);
+  ExportWorld world(data_shards());
   TestExport exported(world, memory(GetParam(), 256 * kMiB), named("disk"));
   const Status started = exported.start();
   ASSERT_TRUE(started) << said(started);
@@ -57,7 +58,7 @@ TEST_P(BlockSizes, CarriesAFileSystem) {
 }
 
 TEST_P(BlockSizes, KeepsWhatFioWrites) {
-  ExportWorld world(2);
+  ExportWorld world(data_shards());
   test::MemoryDevice::Options device = memory(GetParam());
   device.late = true;
   TestExport exported(world, device, named("disk"));
@@ -100,11 +101,56 @@ TEST_F(Device, SplitsWhatIsTooLargeForTheBackEnd) {
   EXPECT_EQ(exported.statistics().errors, 0U);
 }
 
+TEST_F(Device, WorksWithoutMultishotReads) {
+  ExportWorld world(data_shards());
+  TestExport exported(world, memory(), named("disk"), false);
+  ASSERT_TRUE(exported.start());
+  EXPECT_EQ(run_command("fio --name=t --ioengine=libaio --direct=1 --rw=randwrite --iodepth=32 "
+                        "--bs=4k --verify=crc32c --size=16m --filename=" +
+                        exported.device_path()),
+            0);
+  EXPECT_EQ(exported.statistics().errors, 0U);
+  EXPECT_TRUE(exported.stop());
+}
+
+TEST_F(Device, ServesMoreRequestsThanItHasSlots) {
+  ExportWorld world;
+  for (const bool multishot : {true, false}) {
+    BlockExportOptions options = named("disk");
+    options.depth = 2;
+    test::MemoryDevice::Options device = memory();
+    device.late = true;
+    TestExport exported(world, device, options, multishot);
+    ASSERT_TRUE(exported.start());
+    EXPECT_EQ(run_command("fio --name=t --ioengine=libaio --direct=1 --rw=randwrite --iodepth=64 "
+                          "--bs=4k --verify=crc32c --size=8m --filename=" +
+                          exported.device_path()),
+              0);
+    EXPECT_TRUE(exported.stop());
+  }
+}
+
+TEST_F(Device, ALiveShardAllocatesNothing) {
+  ExportWorld world(2);
+  TestExport exported(world, memory(), named("disk"));
+  ASSERT_TRUE(exported.start());
+  const std::uint64_t before = test::sealed_allocations();
+  world.on_io([](Shard&) { Shard::seal_current_thread(true); });
+  EXPECT_EQ(run_command("fio --name=t --ioengine=libaio --direct=1 --rw=randrw --iodepth=64 "
+                        "--bsrange=4k-256k --fsync=32 --size=32m --filename=" +
+                        exported.device_path()),
+            0);
+  EXPECT_EQ(
+      run_command("ls -l " + exported.file_path() + " && blkdiscard " + exported.device_path()), 0);
+  world.on_io([](Shard&) { Shard::seal_current_thread(false); });
+  EXPECT_EQ(test::sealed_allocations(), before);
+}
+
 TEST_F(Device, ZeroesAndHolesReadAsZeroes) {
   ExportWorld world;
   TestExport exported(world, memory(), named("disk"));
-  ASSERT_TRUE(exported.start());
   std::memset(exported.device().contents().data(), 0x5a, kMiB);
+  ASSERT_TRUE(exported.start());
   EXPECT_EQ(run_command("blkdiscard -l 65536 " + exported.device_path()), 0);
   EXPECT_EQ(run_command("blkdiscard -z -o 65536 -l 65536 " + exported.device_path()), 0);
   EXPECT_EQ(run_command("fallocate -z -o 131072 -l 4096 " + exported.file_path()), 0);

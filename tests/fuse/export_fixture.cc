@@ -123,18 +123,37 @@ void ExportWorld::on_control(const std::function<void()>& task) {
   ran.get_future().get();
 }
 
+void ExportWorld::on_io(const std::function<void(Shard&)>& task) {
+  for (Shard* shard : set_.io) {
+    std::promise<void> ran;
+    shard->post([&] {
+      task(*shard);
+      ran.set_value();
+    });
+    ran.get_future().get();
+  }
+}
+
 Reactor::Counters ExportWorld::io_counters() {
   Reactor::Counters sum;
-  for (Shard* shard : set_.io) {
-    std::promise<Reactor::Counters> read;
-    shard->post([&] { read.set_value(shard->reactor().counters()); });
-    const Reactor::Counters counters = read.get_future().get();
+  on_io([&](Shard& shard) {
+    const Reactor::Counters counters = shard.reactor().counters();
     sum.turns += counters.turns;
     sum.sleeps += counters.sleeps;
     sum.completions += counters.completions;
     sum.enters += counters.enters;
-  }
+  });
   return sum;
+}
+
+unsigned data_shards() {
+#if defined(__SANITIZE_THREAD__)
+  return 1;
+#elif defined(__clang__)
+  return __has_feature(thread_sanitizer) ? 1 : 2;
+#else
+  return 2;
+#endif
 }
 
 BlockGeometry test_geometry(std::uint32_t block_size_bytes, std::uint64_t size_bytes) {
@@ -157,12 +176,13 @@ BlockExportOptions named(const std::string& name) {
 }
 
 TestExport::TestExport(ExportWorld& world, test::MemoryDevice::Options device,
-                       BlockExportOptions options)
+                       BlockExportOptions options, bool multishot)
     : world_(world), name_(options.name) {
   device_ = std::make_unique<test::MemoryDevice>(device, world_.shards().io);
   options.run_directory = world_.directory();
   world_.on_control([&] {
-    exported_ = std::make_unique<FuseExport>(world_.shards(), *device_, std::move(options));
+    exported_ =
+        std::make_unique<FuseExport>(world_.shards(), *device_, std::move(options), multishot);
   });
 }
 

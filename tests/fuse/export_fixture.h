@@ -40,6 +40,8 @@ class ExportWorld {
 
   /// Runs `task` on the control shard and waits for it.
   void on_control(const std::function<void()>& task);
+  /// Runs `task` on each I/O shard and waits for it.
+  void on_io(const std::function<void(Shard&)>& task);
   /// Summed over the I/O shards.
   Reactor::Counters io_counters();
 
@@ -50,13 +52,18 @@ class ExportWorld {
   std::string directory_;
 };
 
+/// How many I/O shards a test whose data is checked takes: the order of their accesses to the
+/// device's memory comes from the kernel, which ThreadSanitizer cannot see.
+unsigned data_shards();
+
 BlockGeometry test_geometry(std::uint32_t block_size_bytes, std::uint64_t size_bytes);
 BlockExportOptions named(const std::string& name);
 
 /// One export. Forces it to stop when it goes out of scope.
 class TestExport {
  public:
-  TestExport(ExportWorld& world, test::MemoryDevice::Options device, BlockExportOptions options);
+  TestExport(ExportWorld& world, test::MemoryDevice::Options device, BlockExportOptions options,
+             bool multishot = true);
   ~TestExport();
 
   Status start();
