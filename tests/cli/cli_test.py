@@ -1,0 +1,379 @@
+#!/usr/bin/env python3
+"""The programs as a user meets them, natively: nvublk-target, nvublkd, nvublk, FUSE and loop devices.
+
+ctest runs each class by itself: cli_test.py CLASS. Exit status 77: this machine cannot run it.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from pathlib import Path
+
+from harness import (HOSTNQN, PROGRAMS, SUBNQN, CliTest, cpu_time_ns, open_files, resident_kib, run,
+                     threads, wait_until, zombie)
+
+
+class MainJob(CliTest):
+    """From attach to detach, with a file system in between."""
+
+    def test_a_file_system_lives_on_an_attached_namespace(self):
+        target = self.target(namespaces=("size=128M,bs=4096",))
+        device, = self.attach(target)
+        listed, = self.nvublk("list", "-o", "json").json["devices"]
+        self.assertEqual(
+            list(listed),
+            ["device", "name", "controller", "nsid", "transport", "traddr", "trsvcid", "subnqn",
+             "size_bytes", "block_size", "model", "serial", "uuid", "nguid", "eui64", "frontend",
+             "state"])
+        self.assertEqual(listed["device"], device)
+        self.assertEqual((listed["name"], listed["size_bytes"], listed["block_size"]),
+                         ("nvublk0n1", 128 << 20, 4096))
+        self.must("mkfs.ext4", "-q", device)
+        mount = self.folder / "mnt"
+        mount.mkdir()
+        self.must("mount", device, mount)
+        try:
+            self.must("fio", "--name=verify", f"--directory={mount}", "--rw=randrw", "--bs=4k-256k",
+                      "--size=32m", "--direct=1", "--ioengine=libaio", "--iodepth=8",
+                      "--verify=crc32c", "--verify_fatal=1", "--end_fsync=1")
+            refused = self.must_fail(f"{device}.*mounted on {mount}", "detach", device)
+            self.assertIn("--force", refused.err)
+            counters, = self.status(device)["devices"]
+            self.assertGreater(counters["writes"], 0)
+            self.assertGreater(counters["write_bytes"], 16 << 20)
+            self.assertEqual(counters["errors"], 0)
+        finally:
+            self.must("umount", mount)
+        self.must("fsck.ext4", "-f", "-n", device)
+        self.assertEqual(self.nvublk("detach", device).status, 0)
+        self.assertEqual(self.nvublk("list", "-o", "json").json, {"devices": []})
+
+    def test_attach_prints_paths_first_and_json_like_list(self):
+        target = self.target(namespaces=("size=16M,bs=512", "size=16M,bs=4096"))
+        outcome = self.nvublk("attach", *target.options(), "-o", "json", "--name", "disk")
+        self.assertEqual(outcome.status, 0, outcome)
+        self.assertEqual(outcome.json, self.nvublk("list", "-o", "json").json)
+        self.assertEqual([device["name"] for device in outcome.json["devices"]],
+                         ["diskn1", "diskn2"])
+        self.assertEqual(self.nvublk("detach", "diskn2").status, 0)
+        self.assertEqual(self.nvublk("detach", SUBNQN).status, 0)
+        for device in self.attach(target):
+            self.assertTrue(Path(device).is_block_device())
+        self.assertEqual(self.nvublk("detach", "nvublk0").status, 0)
+
+    def test_uris_host_names_and_read_only_work(self):
+        target = self.target()
+        uri = f"nvme+tcp://localhost:{target.port}/{SUBNQN}"
+        outcome = self.nvublk("attach", uri, "-q", HOSTNQN, "--frontend", "fuse", "--read-only")
+        self.assertEqual(outcome.status, 0, outcome)
+        device = outcome.out.split()[0]
+        self.assertEqual(self.must("blockdev", "--getro", device).strip(), "1")
+        self.assertEqual(self.nvublk("detach", "--all").status, 0)
+        spdk = (f"trtype:TCP adrfam:IPv4 traddr:127.0.0.1 trsvcid:{target.port} subnqn:{SUBNQN}")
+        self.assertEqual(self.nvublk("attach", spdk, "-q", HOSTNQN).status, 0)
+
+    def test_force_takes_away_what_is_mounted(self):
+        target = self.target()
+        device, = self.attach(target)
+        self.must("mkfs.ext4", "-q", device)
+        mount = self.folder / "mnt"
+        mount.mkdir()
+        self.must("mount", device, mount)
+        try:
+            self.assertEqual(self.nvublk("detach", device, "--force").status, 0)
+            self.assertEqual(self.nvublk("list", "-o", "json").json, {"devices": []})
+        finally:
+            run("umount", mount)
+
+
+class Errors(CliTest):
+    """What a user can get wrong: one clear line, exit status 1, and nothing left behind."""
+
+    def setUp(self):
+        super().setUp()
+        self.good = self.target("--allow-host", HOSTNQN, namespaces=("size=16M", "size=16M"))
+        self.attach(self.good)
+        self.assertEqual(self.nvublk("detach", "--all").status, 0)
+        pid = self.daemon_pid()
+        self.files = open_files(pid)
+        self.addCleanup(self.check_nothing_is_left, pid)
+
+    def check_nothing_is_left(self, pid):
+        if zombie(pid):
+            return
+        report = self.status()
+        self.assertEqual((report["controllers"], report["devices"]), ([], []))
+        wait_until(lambda: open_files(pid) <= self.files, "all files of failed attaches are closed")
+
+    def attach_fails(self, expected, *words):
+        return self.must_fail(expected, "attach", *words)
+
+    def options(self, address="127.0.0.1", port=None, nqn=SUBNQN):
+        return ["-t", "tcp", "-a", address, "-s", port or self.good.port, "-n", nqn, "-q", HOSTNQN]
+
+    def listener(self, serve):
+        server = socket.socket()
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        self.addCleanup(server.close)
+
+        def loop():
+            kept = []
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    break
+                kept.append(connection)
+                serve(connection)
+            for connection in kept:
+                connection.close()
+        threading.Thread(target=loop, daemon=True).start()
+        return str(server.getsockname()[1])
+
+    def test_wrong_port(self):
+        closed = socket.socket()
+        closed.bind(("127.0.0.1", 0))
+        port = str(closed.getsockname()[1])
+        self.attach_fails(f"{port}.*refused.*step: ", *self.options(port=port))
+        closed.close()
+
+    def test_wrong_address_and_unknown_name(self):
+        self.attach_fails("no-such-host.invalid", *self.options(address="no-such-host.invalid"))
+        # Linux refuses to connect to this class at once.
+        self.attach_fails("240.0.0.1|unreachable|refused", *self.options(address="240.0.0.1"))
+
+    def test_unknown_nqn_and_host_that_is_not_allowed(self):
+        self.attach_fails("nqn.2026-01.io.nvublk:nobody",
+                          *self.options(nqn="nqn.2026-01.io.nvublk:nobody"))
+        self.attach_fails("allow.*nqn.2026-01.io.nvublk:stranger.*step: ", *self.options()[:-2],
+                          "-q", "nqn.2026-01.io.nvublk:stranger")
+
+    def test_port_that_speaks_http(self):
+        def serve(connection):
+            connection.recv(8)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        self.attach_fails("NVMe/TCP", *self.options(port=self.listener(serve)))
+
+    def test_silent_target_shows_its_step_in_status_meanwhile(self):
+        port = self.listener(lambda connection: None)
+        attach = self.start_nvublk("attach", *self.options(port=port))
+        wait_until(lambda: self.status()["controllers"], "status shows the controller")
+        controller, = self.status()["controllers"]
+        self.assertEqual(controller["state"], "connecting")
+        self.assertIn("ICResp", controller["step"])
+        self.assertGreater(controller["step_deadline_ms"], 0)
+        text = self.nvublk("status").out
+        self.assertRegex(text, r"step +.*ICResp, for .*given up in ")
+        out, err = attach.communicate(timeout=60)
+        self.assertEqual((attach.returncode, out), (1, ""))
+        self.assertRegex(err, r"^nvublk: attach: .*no answer within 5000 ms \(step: ICResp\)")
+
+    def test_interrupted_attach_is_cleaned_up(self):
+        port = self.listener(lambda connection: None)
+        attach = self.start_nvublk("attach", *self.options(port=port))
+        wait_until(lambda: self.status()["controllers"], "status shows the controller")
+        attach.send_signal(signal.SIGINT)
+        attach.communicate(timeout=60)
+        wait_until(lambda: not self.status()["controllers"], "the controller is gone")
+
+    def test_namespace_that_does_not_exist(self):
+        outcome = self.attach_fails("namespace 9 .*it has 1, 2", *self.options(), "--nsid", "1,9",
+                                    "-o", "json")
+        self.assertEqual(list(outcome.json["error"]), ["message", "step", "code"])
+        self.assertEqual(outcome.json["error"]["code"], "not_found")
+
+    def test_second_attach(self):
+        device = self.attach(self.good)[0]
+        self.attach_fails(f"already attached as nvublk0 .*{device}", *self.options())
+        self.assertEqual(self.nvublk("detach", "--all").status, 0)
+
+    def test_what_is_not_there(self):
+        self.must_fail("/dev/ublkb77", "detach", "/dev/ublkb77")
+        self.must_fail("nothing.*nvublk7", "status", "nvublk7")
+
+    def test_frontend_that_this_kernel_lacks(self):
+        if os.path.exists("/dev/ublk-control"):
+            self.skipTest("this kernel has ublk")
+        self.attach_fails("ublk_drv.*fuse", *self.options(), "--frontend", "ublk")
+
+    def test_wrong_usage(self):
+        self.must_fail("--depth.*--help", "attach", *self.options(), "--depth", "0", status=2)
+        outcome = self.must_fail("--help", "detach", "-o", "json", status=2)
+        self.assertIn("message", outcome.json["error"])
+
+    def test_device_that_is_open(self):
+        device = self.attach(self.good)[0]
+        with open(device, "rb"):
+            self.must_fail(f"{device}.*(open|use)", "detach", device)
+        self.assertEqual(self.nvublk("detach", "--all").status, 0)
+
+
+class DaemonLife(CliTest):
+    """Starting, ending, permissions."""
+
+    def test_nothing_but_attach_starts_a_daemon(self):
+        for words in (["list"], ["status"], ["detach", "--all"]):
+            self.must_fail(f"no daemon answers at {self.socket}", *words)
+        self.assertEqual(self.nvublk("version").status, 0)
+        self.assertEqual(self.nvublk("features", "-o", "json").json["io_uring"]["available"], True)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_other_users_are_kept_out(self):
+        target = self.target()
+        self.attach(target)
+        self.assertEqual(self.socket.stat().st_mode & 0o777, 0o600)
+        program = self.folder / "nvublk"
+        self.must("install", "-m", "755", PROGRAMS / "nvublk", program)
+        self.folder.chmod(0o755)
+        outcome = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "list",
+                      "--socket", self.socket)
+        self.assertEqual(outcome.status, 1, outcome)
+        self.assertRegex(outcome.err, "^nvublk: list: no permission.*root")
+
+    def test_a_second_daemon_is_refused_and_a_stale_socket_replaced(self):
+        target = self.target()
+        self.attach(target)
+        pid = self.daemon_pid()
+        second = run(PROGRAMS / "nvublkd", "--socket", self.socket)
+        self.assertEqual(second.status, 1)
+        self.assertIn(f"another nvublkd (pid {pid})", second.err)
+        self.assertEqual(self.nvublk("detach", "--all").status, 0)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: zombie(pid), "the daemon is dead")
+        self.must_fail("no daemon answers", "list")
+        self.attach(target)
+        self.assertNotEqual(self.daemon_pid(), pid)
+
+    def test_sigterm_detaches_and_ends_with_status_0(self):
+        target = self.target()
+        with open(self.folder / "log", "w", encoding="utf-8") as log:
+            daemon = subprocess.Popen([PROGRAMS / "nvublkd", "--socket", self.socket], stderr=log)
+        wait_until(self.socket.exists, "the daemon listens")
+        self.attach(target)
+        daemon.send_signal(signal.SIGTERM)
+        self.assertEqual(daemon.wait(timeout=60), 0)
+        self.assertEqual(self.leftovers(), [])
+
+    def test_sigterm_waits_for_users_and_then_forces(self):
+        target = self.target()
+        daemon = subprocess.Popen([PROGRAMS / "nvublkd", "--socket", self.socket, "--stop-timeout",
+                                   "1"], stderr=subprocess.PIPE, text=True)
+        wait_until(self.socket.exists, "the daemon listens")
+        device, = self.attach(target)
+        with open(device, "rb"):
+            daemon.send_signal(signal.SIGTERM)
+            _, log = daemon.communicate(timeout=60)
+        self.assertEqual(daemon.returncode, 1)
+        self.assertIn("by force", log)
+        self.assertEqual(self.leftovers(), [])
+
+    def test_a_daemon_that_cannot_start_says_why(self):
+        target = self.target()
+        blocked = self.folder / "blocked"
+        blocked.write_text("")
+        self.must_fail("blocked", "attach", *target.options(), socket=blocked / "nvublk.sock")
+
+    def test_two_at_once_start_one_daemon(self):
+        targets = [self.target(), self.target()]
+        runs = [self.start_nvublk("attach", *target.options(), "--frontend", "fuse")
+                for target in targets]
+        for each in runs:
+            _, err = each.communicate(timeout=60)
+            self.assertEqual(each.returncode, 0, err)
+        self.daemon_pid()
+        self.assertEqual(len(self.nvublk("list", "-o", "json").json["devices"]), 2)
+
+    def test_json_rpc_for_programs(self):
+        target = self.target()
+        self.attach(target)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.socket))
+            lines = client.makefile("rw")
+
+            def call(**request):
+                lines.write(json.dumps({"jsonrpc": "2.0", **request}) + "\n")
+                lines.flush()
+                return json.loads(lines.readline())
+            self.assertEqual(len(call(id=1, method="list")["result"]["devices"]), 1)
+            self.assertEqual(call(id="a", method="version")["id"], "a")
+            self.assertEqual(call(id=2, method="dance")["error"]["code"], -32601)
+            refused = call(id=3, method="attach", params={"traddr": 5})["error"]
+            self.assertEqual(refused["code"], -32602)
+            self.assertEqual(set(refused["data"]), {"step", "code"})
+            missing = call(id=4, method="detach", params={"target": "x"})["error"]
+            self.assertEqual((missing["code"], missing["data"]["code"]), (-32000, "not_found"))
+            self.assertEqual(call(id=5, method="shutdown")["result"], {})
+        wait_until(lambda: not self.leftovers(), "everything is gone")
+
+
+class Rounds(CliTest):
+    """50 attach/detach rounds leave nothing behind."""
+
+    def rounds(self, target, count):
+        for _ in range(count):
+            device, = self.attach(target)
+            self.must("dd", f"if={device}", "of=/dev/null", "bs=64k", "count=4", "status=none")
+            self.assertEqual(self.nvublk("detach", device).status, 0)
+
+    def test_50_rounds(self):
+        target = self.target()
+        self.rounds(target, 10)
+        pid = self.daemon_pid()
+        files, running, memory = open_files(pid), threads(pid), resident_kib(pid)
+        self.rounds(target, 40)
+        self.assertEqual(open_files(pid), files)
+        self.assertEqual(threads(pid), running)
+        self.assertLess(resident_kib(pid) - memory, 1024)
+        self.assertEqual([line for line in run("losetup", "-a").out.splitlines()
+                          if str(self.folder) in line], [])
+        self.assertEqual(json.loads(target.control_call("list")).get("controllers"), [])
+
+
+class SideBySide(CliTest):
+    """Several daemons, several namespaces, and what they cost when idle."""
+
+    def test_two_daemons(self):
+        first_target, second_target = self.target(), self.target()
+        second_socket = self.folder / "second.sock"
+        first, = self.attach(first_target)
+        second, = self.attach(second_target, socket=second_socket)
+        self.assertNotEqual(first, second)
+        for device, byte in ((first, b"1"), (second, b"2")):
+            Path(self.folder / "data").write_bytes(byte * (1 << 20))
+            self.must("dd", f"if={self.folder}/data", f"of={device}", "bs=64k", "oflag=direct",
+                      "status=none")
+        for device, byte in ((first, b"1"), (second, b"2")):
+            with open(device, "rb") as opened:
+                self.assertEqual(opened.read(1 << 20), byte * (1 << 20))
+        pids = {self.daemon_pid(), self.daemon_pid(second_socket)}
+        self.assertEqual(len(pids), 2)
+        self.assertEqual(self.nvublk("detach", "--all", socket=second_socket).status, 0)
+        self.assertEqual([each["device"] for each in
+                          self.nvublk("list", "-o", "json").json["devices"]], [first])
+
+    def test_eight_namespaces_and_an_idle_daemon(self):
+        target = self.target(namespaces=["size=16M,bs=4096"] * 8)
+        devices = self.attach(target)
+        self.assertEqual(len(set(devices)), 8)
+        self.must("fio", "--name=all", f"--filename={':'.join(devices)}", "--rw=randwrite",
+                  "--bs=16k", "--size=64m", "--direct=1", "--ioengine=libaio", "--iodepth=16",
+                  "--verify=crc32c", "--verify_fatal=1")
+        pid = self.daemon_pid()
+        time.sleep(2)
+        before = cpu_time_ns(pid)
+        time.sleep(10)
+        self.assertLess(cpu_time_ns(pid) - before, 50_000_000, "ns of CPU in 10 s: 0.5 %")
+
+
+if __name__ == "__main__":
+    result = unittest.main(exit=False, verbosity=2).result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(77 if result.skipped and len(result.skipped) == result.testsRun else 0)
