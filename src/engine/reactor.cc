@@ -76,6 +76,8 @@ void Reactor::stop() {
 }
 
 void Reactor::turn(bool may_sleep) {
+  CHECK(!turning_);
+  turning_ = true;
   turns_.add();
   now_ = Clock::now();
   unsigned progress = 0;
@@ -92,6 +94,20 @@ void Reactor::turn(bool may_sleep) {
   flush_all();
   // 7 one io_uring_enter for everything, which 8 (idle policy) lets sleep or not
   enter(progress > 0, may_sleep && !stopping_);
+  turning_ = false;
+}
+
+void Reactor::turn_or_wait() {
+  awake_on_progress_ = true;
+  turn(true);
+  awake_on_progress_ = false;
+}
+
+void Reactor::flush_now() {
+  flush_all();
+  if (ring_->has_work()) {
+    ring_->enter(Uring::kDoNotWait);
+  }
 }
 
 unsigned Reactor::reap_and_run() {
@@ -146,7 +162,7 @@ void Reactor::enter(bool progress, bool may_sleep) {
   if (progress) {
     last_progress_ = now_;
   }
-  if (may_sleep && may_sleep_now()) {
+  if (may_sleep && !(progress && awake_on_progress_) && may_sleep_now()) {
     sleeps_.add();
     ring_->enter(timers_.next_deadline());
     mailbox_.awake();

@@ -96,9 +96,17 @@ class Reactor {
 
   /// Turns until stop() was called.
   void run();
-  /// One round of the eight phases; sleeps in it only if `may_sleep`. In interrupt mode it does so
-  /// although this turn may have brought what the caller waits for: turn(false) or stop() then.
+  /// One round of the eight phases, never from within one; sleeps in it only if `may_sleep`. In
+  /// interrupt mode it does so although this turn may have brought what the caller waits for:
+  /// turn(false) or stop() then.
   void turn(bool may_sleep);
+  /// As turn(true), but sleeps only when this turn has brought nothing: for loops that wait for
+  /// something.
+  void turn_or_wait();
+  /// Whether a turn is under way: then the caller was called by it.
+  bool turning() const { return turning_; }
+  /// Phase 7 at once, for those who do not want to wait for the next turn.
+  void flush_now();
   /// Any thread, any number of times: makes run() return after the current turn, once what was
   /// posted before is delivered.
   void stop();
@@ -116,6 +124,9 @@ class Reactor {
   void request_flush(Flusher& flusher);
   void cancel_flush(Flusher& flusher);
   void defer(Deferred& work);
+  bool scheduled(const Deferred& work) const {
+    return IntrusiveList<Deferred, DeferTag>::contains_anywhere(work);
+  }
   void cancel(Deferred& work);
 
   void arm(Timer& timer, Instant deadline) { timers_.arm(timer, deadline); }
@@ -161,6 +172,8 @@ class Reactor {
   StopMessage stop_message_;
   std::atomic<bool> stop_requested_{false};
   bool stopping_ = false;
+  bool turning_ = false;
+  bool awake_on_progress_ = false;
   Instant now_ = Clock::now();
   Instant last_progress_ = now_;
   unsigned in_flight_ = 0;

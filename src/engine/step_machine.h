@@ -80,12 +80,13 @@ class StepMachine {
     bool tolerates_error = false;                      ///< `end` also gets outcomes with an error
   };
 
-  Action start(Instant now) {
+  /// Begins with row `first`; those before it do not run.
+  Action start(Instant now, std::size_t first = 0) {
     CHECK(!running_);
     running_ = true;
     done_ = false;
     error_.reset();
-    return enter(0, now);
+    return enter(first, now);
   }
 
   /// Takes the event of the outstanding action. After kDone or kFailed there is none.

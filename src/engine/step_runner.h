@@ -38,7 +38,8 @@ class StepRunner {
   StepRunner(const StepRunner&) = delete;
   StepRunner& operator=(const StepRunner&) = delete;
 
-  void start() { apply(machine_.start(Clock::now())); }
+  /// Begins with row `first`.
+  void start(std::size_t first = 0) { apply(machine_.start(Clock::now(), first)); }
   /// The outstanding payload's outcome. Late outcomes (after a deadline or a disconnect) are
   /// ignored by the caller: ask waiting() first.
   void finish(Outcome outcome) { report(Event::of(std::move(outcome))); }

@@ -7,12 +7,23 @@
 
 namespace nvublk::nvme {
 
+namespace {
+
+// An event of every kind may be pending; a controller that sends more of them without reason is not
+// followed.
+constexpr std::size_t kMaxPendingEvents = 64;
+
+}  // namespace
+
 AsyncEvents::AsyncEvents(QueuePair& admin_queue, Duration command_timeout,
                          AsyncEventListener& listener)
     : admin_queue_(admin_queue), command_timeout_(command_timeout), listener_(listener) {}
 
-void AsyncEvents::start(std::uint32_t count) {
+void AsyncEvents::start(std::uint32_t count, std::uint32_t ana_log_bytes) {
   armed_ = true;
+  ana_log_bytes_ = ana_log_bytes;
+  events_.clear();
+  reading_log_ = false;
   reading_ = false;
   read_again_ = false;
   for (std::uint32_t i = 0; i < count; i++) {
@@ -50,6 +61,62 @@ void AsyncEvents::on_event(spec::NvmeStatus status, const spec::CompletionEntry&
                        std::to_string(static_cast<unsigned>(event.type)) + ", information " +
                        std::to_string(event.information) + ", log page " +
                        std::to_string(event.log_page));
+  if (events_.size() < kMaxPendingEvents) {
+    events_.push_back(event);
+    read_next_log();
+  }
+}
+
+std::uint32_t AsyncEvents::log_bytes(const spec::AsyncEvent& event) const {
+  switch (static_cast<spec::LogPage>(event.log_page)) {
+    case spec::LogPage::kErrorInformation:
+      return sizeof(spec::ErrorLogEntry);
+    case spec::LogPage::kSmartHealth:
+    case spec::LogPage::kFirmwareSlot:
+      return 512;
+    case spec::LogPage::kAna:
+      return ana_log_bytes_;
+    case spec::LogPage::kDiscovery:
+      return sizeof(spec::DiscoveryLogHeader);
+    default:
+      return 512;
+  }
+}
+
+// One log page at a time.
+void AsyncEvents::read_next_log() {
+  while (!reading_log_ && !events_.empty()) {
+    const spec::AsyncEvent event = events_.front();
+    const std::uint32_t length = event.log_page == 0 ? 0 : log_bytes(event);
+    Request* request = length == 0 ? nullptr : admin_queue_.acquire();
+    if (request == nullptr) {
+      events_.pop_front();
+      listener_.event_received(event, {});
+      continue;
+    }
+    reading_log_ = true;
+    log_.assign(length, std::byte{0});
+    request->sqe = command::get_log_page(
+        {.page = static_cast<spec::LogPage>(event.log_page), .length_bytes = length});
+    request->set_data(log_.data(), length);
+    request->context = this;
+    request->done = [](void* self, spec::NvmeStatus status, const spec::CompletionEntry&) {
+      static_cast<AsyncEvents*>(self)->on_log(status);
+    };
+    admin_queue_.submit(*request, command_timeout_);
+  }
+}
+
+void AsyncEvents::on_log(spec::NvmeStatus status) {
+  reading_log_ = false;
+  if (!armed_ || events_.empty()) {
+    return;
+  }
+  const spec::AsyncEvent event = events_.front();
+  events_.pop_front();
+  listener_.event_received(
+      event, status.ok() ? std::span<const std::byte>(log_) : std::span<const std::byte>());
+  read_next_log();
 }
 
 // Reading the page also clears the event, so that the next change is reported again.

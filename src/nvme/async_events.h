@@ -6,6 +6,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <span>
 #include <vector>
 
 #include "nvme/queue_pair.h"
@@ -18,6 +20,9 @@ class AsyncEventListener {
  public:
   /// The Changed Namespace List was read; empty when too many changed to list them.
   virtual void namespaces_changed(const std::vector<std::uint32_t>& nsids) = 0;
+  /// Any other event, after its log page was read (which clears it); `log` is the page's beginning,
+  /// empty if the event names none or it could not be read.
+  virtual void event_received(const spec::AsyncEvent& event, std::span<const std::byte> log) = 0;
 
  protected:
   ~AsyncEventListener() = default;
@@ -27,8 +32,8 @@ class AsyncEvents {
  public:
   AsyncEvents(QueuePair& admin_queue, Duration command_timeout, AsyncEventListener& listener);
 
-  /// Arms `count` requests, at most what AERL allows.
-  void start(std::uint32_t count);
+  /// Arms `count` requests, at most what AERL allows. `ana_log_bytes`: how long the ANA log may be.
+  void start(std::uint32_t count, std::uint32_t ana_log_bytes);
   /// No request is re-armed any more; those that are armed end with the queue.
   void stop() { armed_ = false; }
 
@@ -37,6 +42,9 @@ class AsyncEvents {
   void on_event(spec::NvmeStatus status, const spec::CompletionEntry& entry);
   void read_changed_namespaces();
   void on_changed_namespaces(spec::NvmeStatus status);
+  void read_next_log();
+  void on_log(spec::NvmeStatus status);
+  std::uint32_t log_bytes(const spec::AsyncEvent& event) const;
 
   QueuePair& admin_queue_;
   const Duration command_timeout_;
@@ -45,6 +53,10 @@ class AsyncEvents {
   bool reading_ = false;
   bool read_again_ = false;
   spec::ChangedNamespaceListLog changed_{};
+  std::deque<spec::AsyncEvent> events_;  ///< whose log pages are to be read; the first one now
+  bool reading_log_ = false;
+  std::vector<std::byte> log_;
+  std::uint32_t ana_log_bytes_ = 0;
 };
 
 }  // namespace nvublk::nvme

@@ -1,6 +1,7 @@
 #include "nvme/controller.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "engine/check.h"
@@ -9,6 +10,11 @@
 namespace nvublk::nvme {
 
 namespace {
+
+// Room for the controller's own commands beside the user's.
+constexpr unsigned kMinAdminQueueSize = 16;
+constexpr unsigned kMaxAdminQueueSize = 4096;
+constexpr unsigned kMaxApplicationQueues = 1024;
 
 Status check(const ControllerOptions& options) {
   if (options.queue_size < 2 || options.queue_size > 1024) {
@@ -44,15 +50,18 @@ Result<std::unique_ptr<Controller>> Controller::create(const ShardSet& shards,
                                                        const ControllerOptions& options,
                                                        std::unique_ptr<Transport> transport,
                                                        ControllerListener* listener) {
-  CHECK(shards.control != nullptr && !shards.io.empty());
+  CHECK(shards.control != nullptr && (options.application_queues || !shards.io.empty()));
   CHECK_ON(*shards.control);
   if (Status status = check(options); !status) {
     return std::unexpected(std::move(status.error()));
   }
   ControllerOptions clamped = options;
-  const auto shard_count = static_cast<unsigned>(shards.io.size());
-  clamped.io_queues =
-      options.io_queues == 0 ? shard_count : std::min(options.io_queues, shard_count);
+  clamped.admin_queue_size =
+      std::clamp(options.admin_queue_size, kMinAdminQueueSize, kMaxAdminQueueSize);
+  // Applications may want more queue pairs later than there are shards now.
+  const auto most =
+      options.application_queues ? kMaxApplicationQueues : static_cast<unsigned>(shards.io.size());
+  clamped.io_queues = options.io_queues == 0 ? most : std::min(options.io_queues, most);
   return std::unique_ptr<Controller>(
       new Controller(std::make_unique<Impl>(shards, clamped, std::move(transport), listener)));
 }
@@ -69,6 +78,63 @@ void Controller::disconnect(Done done) {
 void Controller::fail_io(int error_number) {
   impl_->fail_io(error_number);
 }
+void Controller::reset(Done done) {
+  impl_->reset(std::move(done));
+}
+void Controller::mark_failed(const Error& reason) {
+  impl_->abandon(reason);
+}
+void Controller::rescan(Done done) {
+  impl_->rescan(std::move(done));
+}
+bool Controller::closed() const {
+  return impl_->closed();
+}
+const ControllerProfile& Controller::profile() const {
+  return impl_->profile();
+}
+TransportLimits Controller::transport_limits() const {
+  return impl_->ledger()->transport().limits();
+}
+AdminCommands& Controller::admin() {
+  return impl_->admin();
+}
+
+int Controller::process_admin_completions() {
+  Reactor& reactor = impl_->reactor();
+  if (!reactor.turning()) {
+    reactor.turn(false);
+  }
+  const auto done = static_cast<int>(impl_->admin().process());
+  const bool failed = state() == ControllerState::kFailed || state() == ControllerState::kDeleting;
+  return done == 0 && failed ? -ENXIO : done;
+}
+
+Result<IoQueuePair::Pointer> Controller::allocate_io_queue_pair(const IoQueuePairOptions& options) {
+  Shard* shard = Shard::current();
+  if (shard == nullptr || !this->options().application_queues) {
+    return nvublk::fail(ErrorCode::kInvalidArgument,
+                        "I/O queue pairs can be allocated of controllers with application_queues, "
+                        "by threads that have a shard");
+  }
+  return IoQueuePair::allocate(impl_->ledger(), *shard, this->options(), options);
+}
+
+int Controller::abort(IoQueuePair& queue_pair, std::uint16_t cid, AdminCommand::Done done) {
+  return impl_->admin().abort(queue_pair.qid(), cid, std::move(done));
+}
+
+int Controller::abort_tagged(IoQueuePair& queue_pair, void* tag) {
+  const unsigned found = queue_pair.abort_matching(tag, [this, &queue_pair](std::uint16_t cid) {
+    impl_->admin().abort(queue_pair.qid(), cid, nullptr);
+  });
+  return found == 0 ? -ENOENT : 0;
+}
+
+int Controller::abort_tagged(void* tag) {
+  return impl_->admin().abort_tagged(tag) == 0 ? -ENOENT : 0;
+}
+
 const std::string& Controller::name() const {
   return impl_->options().name;
 }

@@ -4,19 +4,33 @@
 // its I/O shards. Control-shard-affine; callbacks run on the control shard, never from within the
 // call that takes them.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "engine/block_export.h"
 #include "engine/error.h"
+#include "nvme/admin_commands.h"
+#include "nvme/controller_init.h"
 #include "nvme/controller_status.h"
+#include "nvme/io_queue_pair.h"
 #include "nvme/namespace.h"
+#include "nvme/spec/async_event.h"
 #include "nvme/transport.h"
 
 namespace nvublk::nvme {
+
+/// NSIDs, in ascending order.
+struct NamespaceChanges {
+  std::vector<std::uint32_t> added;
+  std::vector<std::uint32_t> removed;
+  std::vector<std::uint32_t> resized;
+  bool any() const { return !added.empty() || !removed.empty() || !resized.empty(); }
+};
 
 /// Who wants to know what becomes of a controller.
 class ControllerListener {
@@ -25,6 +39,15 @@ class ControllerListener {
   /// A Namespace Attribute Changed event was read: these NSIDs appeared, vanished or changed. The
   /// namespaces of the controller themselves stay as they are until it is told to rescan.
   virtual void namespaces_changed(const std::vector<std::uint32_t>& nsids) = 0;
+  /// Any other asynchronous event; `log` is the beginning of the log page that it names, empty if
+  /// there is none. The ANA states of the namespaces are up to date already.
+  virtual void event_received(const spec::AsyncEvent& event, std::span<const std::byte> log) {
+    static_cast<void>(event);
+    static_cast<void>(log);
+  }
+  /// A rescan, or a reset of a controller with application queues, found other namespaces than
+  /// before. Those removed stay as objects until the controller ends, but are not active.
+  virtual void namespaces_updated(const NamespaceChanges& changes) { static_cast<void>(changes); }
 
  protected:
   ~ControllerListener() = default;
@@ -39,7 +62,7 @@ class Controller {
                                                     const ControllerOptions& options,
                                                     std::unique_ptr<Transport> transport,
                                                     ControllerListener* listener);
-  /// After disconnect() or a failed connect() only.
+  /// After disconnect(), mark_failed() with all connections closed, or a failed connect() only.
   ~Controller();
   Controller(const Controller&) = delete;
   Controller& operator=(const Controller&) = delete;
@@ -53,6 +76,40 @@ class Controller {
   /// From now on requests that wait or come fail with `error_number` (positive errno) instead of
   /// waiting for a connection, and those given to the device are abandoned with their connection.
   void fail_io(int error_number);
+
+  /// Closes all connections and initializes the controller anew. I/O queue pairs of applications
+  /// are disconnected (failure: reset), and theirs to reconnect. Possible while live, and, with
+  /// application queues, once failed.
+  void reset(Done done);
+  /// Gives the controller up: all connections close without a shutdown, nothing is reconnected.
+  void mark_failed(const Error& reason);
+  /// Looks at the namespaces anew and updates namespaces(); while live.
+  void rescan(Done done);
+  /// Whether all connections are closed.
+  bool closed() const;
+
+  /// What the controller is, from the first connect() on.
+  const ControllerProfile& profile() const;
+  /// What the transport limits.
+  TransportLimits transport_limits() const;
+  /// Commands of the caller's own, any opcode, with or without a name here ("passthrough").
+  AdminCommands& admin();
+  /// For controllers with application_queues, whose admin callbacks wait for this: polls once and
+  /// runs them. How many ran; -ENXIO when none did and the controller has failed.
+  int process_admin_completions();
+
+  /// An I/O queue pair on the calling thread's shard; with application_queues only. Fails with the
+  /// reason while the controller is connecting, resetting, failed or being detached, or when all
+  /// that it grants are in use. Any thread with a shard, while the controller is attached.
+  Result<IoQueuePair::Pointer> allocate_io_queue_pair(const IoQueuePairOptions& options = {});
+  /// Aborts the command `cid` of `queue_pair`, which lives on the controller's shard; see
+  /// AdminCommands::abort.
+  int abort(IoQueuePair& queue_pair, std::uint16_t cid, AdminCommand::Done done);
+  /// Aborts all commands of `queue_pair` with this tag (context), waiting ones included. 0, or
+  /// -ENOENT if there are none.
+  int abort_tagged(IoQueuePair& queue_pair, void* tag);
+  /// The same for admin commands.
+  int abort_tagged(void* tag);
 
   const std::string& name() const;
   ControllerState state() const;

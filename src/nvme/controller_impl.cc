@@ -16,6 +16,8 @@ namespace {
 constexpr std::uint32_t kAsyncEventRequests = 4;
 // What every transport's admin queue carries in a capsule. [TCP 1.1 §3.3.2]
 constexpr std::uint32_t kAdminInCapsuleBytes = 8192;
+// More than any target has groups and namespaces for.
+constexpr std::uint64_t kMaxAnaLogBytes = 1024 * 1024;
 
 }  // namespace
 
@@ -24,10 +26,12 @@ Controller::Impl::Impl(const ShardSet& shards, const ControllerOptions& options,
     : shards_(shards),
       options_(options),
       transport_(std::move(transport)),
+      ledger_(std::make_shared<IoQueueLedger>(transport_)),
       listener_(listener),
       reactor_(shards.control->reactor()),
       // n entries hold n - 1 commands. [Base 2.1 §3.3.1.2.1]
       admin_queue_(*shards.control, 0, options.admin_queue_size - 1, options.admin_timeout, *this),
+      admin_(admin_queue_, options.application_queues),
       keep_alive_(admin_queue_),
       async_events_(admin_queue_, options.admin_timeout, *this),
       reconnect_timer_([](Timer&, void* self) { static_cast<Impl*>(self)->start_init(); }, this),
@@ -67,10 +71,35 @@ void Controller::Impl::set_state(ControllerState state) {
     return;
   }
   state_ = state;
+  set_unavailable(state);
   log_info("nvme", options_.name + ": " + controller_state_name(state));
   if (listener_ != nullptr) {
     listener_->controller_state_changed(state);
   }
+}
+
+// Queue pairs of applications cannot be had any more, for now or for good.
+void Controller::Impl::set_unavailable(ControllerState state) {
+  const std::string reason = last_error_ ? last_error_->text : "";
+  switch (state) {
+    case ControllerState::kNew:
+    case ControllerState::kConnecting:
+    case ControllerState::kLive:
+      return;
+    case ControllerState::kReconnecting:
+      ledger_->close(QueueAvailability::kResetting, QueueFailure::kRemote, reason);
+      break;
+    case ControllerState::kResetting:
+      ledger_->close(QueueAvailability::kResetting, QueueFailure::kReset, "reset");
+      break;
+    case ControllerState::kDeleting:
+      ledger_->close(QueueAvailability::kRemoved, QueueFailure::kLocal, "detached");
+      break;
+    case ControllerState::kFailed:
+      ledger_->close(QueueAvailability::kFailed, QueueFailure::kRemote, reason);
+      break;
+  }
+  admin_.close();
 }
 
 void Controller::Impl::connect(Done done) {
@@ -158,6 +187,7 @@ void Controller::Impl::send_admin(const spec::SubmissionEntry& sqe, std::span<st
                                   Duration timeout) {
   Request* request = admin_queue_.acquire();
   CHECK(request != nullptr);  // sequences have one command at a time, and the queue has room for it
+  command_outstanding_ = true;
   request->sqe = sqe;
   if (data.empty()) {
     request->set_no_data();
@@ -172,6 +202,7 @@ void Controller::Impl::send_admin(const spec::SubmissionEntry& sqe, std::span<st
 }
 
 void Controller::Impl::on_admin_done(spec::NvmeStatus status, const spec::CompletionEntry& entry) {
+  command_outstanding_ = false;
   if (!sequence_waits() || closing_) {
     return;
   }
@@ -243,9 +274,13 @@ void Controller::Impl::queue_disconnected(std::uint16_t, const Error& reason) {
 }
 
 std::uint32_t Controller::Impl::queue_slots() const {
+  return std::min(options_.queue_size, most_commands());
+}
+
+std::uint32_t Controller::Impl::most_commands() const {
   const ControllerProfile& profile = init_->profile();
   // n entries hold n - 1 commands. [Base 2.1 §3.3.1.2.1]
-  std::uint32_t slots = std::min(options_.queue_size, profile.cap.max_queue_entries() - 1);
+  std::uint32_t slots = profile.cap.max_queue_entries() - 1;
   if (const std::uint32_t maxcmd = profile.identify.maxcmd.get(); maxcmd != 0) {
     slots = std::min(slots, maxcmd);
   }
@@ -283,12 +318,16 @@ Status Controller::Impl::make_io_queues() {
 }
 
 void Controller::Impl::connect_io_queues() {
-  Status status = make_io_queues();
+  Status status = options_.application_queues ? Status{} : make_io_queues();
   if (status) {
     status = adopt_namespaces();
   }
   if (!status) {
     shards_.control->post([this, error = status.error()] { report_failure(error); });
+    return;
+  }
+  if (io_.empty()) {
+    shards_.control->post([this] { report(ControlOutcome{}); });
     return;
   }
   IoQueue::Start start;
@@ -350,16 +389,8 @@ Status Controller::Impl::verify_namespace(const NamespaceProfile& profile) const
 // First connect: makes the namespaces. Reconnect: those we have must be there, and be the same.
 Status Controller::Impl::adopt_namespaces() {
   const ControllerProfile& profile = init_->profile();
-  if (state_ == ControllerState::kConnecting) {
-    for (const NamespaceProfile& each : profile.namespaces) {
-      auto made = std::make_unique<Namespace>(
-          namespace_identity(each), namespace_geometry(each, profile, transport_->limits()),
-          namespace_unusable(each));
-      for (IoSlot& slot : io_) {
-        made->add_queue(slot.queue->queue_pair());
-      }
-      namespaces_.push_back(std::move(made));
-    }
+  if (state_ == ControllerState::kConnecting || options_.application_queues) {
+    update_namespaces(profile);
     return {};
   }
   for (const std::unique_ptr<Namespace>& known : namespaces_) {
@@ -380,6 +411,18 @@ Status Controller::Impl::adopt_namespaces() {
 }
 
 void Controller::Impl::ended(ControllerInit& machine) {
+  if (machine.rescans()) {
+    if (machine.done()) {
+      update_namespaces(machine.profile());
+      finish(rescan_done_, {});
+    } else {
+      finish(rescan_done_, std::unexpected(machine.error()));
+      if (state_ != ControllerState::kLive) {
+        close_all(machine.error());
+      }
+    }
+    return;
+  }
   if (machine.done()) {
     profile_ = machine.profile();
     enter_live();
@@ -389,23 +432,45 @@ void Controller::Impl::ended(ControllerInit& machine) {
   close_all(machine.error());
 }
 
+std::uint32_t Controller::Impl::ana_log_bytes() const {
+  const spec::IdentifyController& identify = profile_.identify;
+  if (!identify.supports_ana()) {
+    return 0;
+  }
+  const std::uint64_t bytes = sizeof(spec::AnaLogHeader) +
+                              identify.nanagrpid.get() * sizeof(spec::AnaGroupDescriptor) +
+                              std::uint64_t{identify.nn.get()} * sizeof(Le32);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, kMaxAnaLogBytes)) & ~3u;
+}
+
 void Controller::Impl::enter_live() {
   reactor_.cancel(loss_timer_);
   reactor_.cancel(fast_fail_timer_);
   for (IoSlot& slot : io_) {
     slot.queue->fail_waiting(0);
   }
+  if (options_.application_queues && !profile_.discovery) {
+    options_.io_queues = profile_.io_queue_count;
+    IoQueueGrant grant;
+    grant.cntlid = profile_.cntlid;
+    grant.in_capsule_bytes = in_capsule_bytes();
+    grant.max_commands = most_commands();
+    grant.queue_count = profile_.io_queue_count;
+    ledger_->open(grant);
+  }
   set_state(ControllerState::kLive);
+  admin_.open(profile_.identify.abort_limit_count());
   keep_alive_.start(milliseconds(profile_.keep_alive_ms));
-  async_events_.start(std::min(kAsyncEventRequests, profile_.identify.async_event_limit_count()));
+  async_events_.start(std::min(kAsyncEventRequests, profile_.identify.async_event_limit_count()),
+                      ana_log_bytes());
   finish_connect({});
+  finish(reset_done_, {});
 }
 
-void Controller::Impl::finish_connect(Status status) {
-  if (Done done = std::exchange(connect_done_, nullptr)) {
-    shards_.control->post([done = std::move(done), status = std::move(status)]() mutable {
-      done(std::move(status));
-    });
+void Controller::Impl::finish(Done& done, Status status) {
+  if (Done run = std::exchange(done, nullptr)) {
+    shards_.control->post(
+        [run = std::move(run), status = std::move(status)]() mutable { run(std::move(status)); });
   }
 }
 

@@ -15,6 +15,7 @@
 #include "nvme/controller_init.h"
 #include "nvme/controller_shutdown.h"
 #include "nvme/io_queue.h"
+#include "nvme/io_queue_ledger.h"
 #include "nvme/keep_alive.h"
 
 namespace nvublk::nvme {
@@ -32,6 +33,14 @@ class Controller::Impl final : public QueuePairOwner,
   void connect(Done done);
   void disconnect(Done done);
   void fail_io(int error_number);
+  void reset(Done done);
+  void abandon(const Error& reason);
+  void rescan(Done done);
+  bool closed() const { return all_closed() && !reactor_.scheduled(closed_); }
+  const ControllerProfile& profile() const { return profile_; }
+  AdminCommands& admin() { return admin_; }
+  const std::shared_ptr<IoQueueLedger>& ledger() const { return ledger_; }
+  Reactor& reactor() { return reactor_; }
   ControllerState state() const { return state_; }
   const ControllerOptions& options() const { return options_; }
   ControllerStatus status() const;
@@ -57,6 +66,7 @@ class Controller::Impl final : public QueuePairOwner,
   void io_queue_closed(std::uint16_t qid, const Error& reason) override;
   // AsyncEventListener
   void namespaces_changed(const std::vector<std::uint32_t>& nsids) override;
+  void event_received(const spec::AsyncEvent& event, std::span<const std::byte> log) override;
   // StepOwner
   void perform(ControllerInit& machine, const ControlAction& action) override;
   void ended(ControllerInit& machine) override;
@@ -77,9 +87,14 @@ class Controller::Impl final : public QueuePairOwner,
   void connect_io_queues();
   Status make_io_queues();
   std::uint32_t queue_slots() const;
+  std::uint32_t most_commands() const;
   std::uint32_t in_capsule_bytes() const;
   void check_io_queues_live();
   Status adopt_namespaces();
+  void update_namespaces(const ControllerProfile& profile);
+  void update_namespace(const NamespaceProfile& each, const ControllerProfile& profile,
+                        NamespaceChanges& changes);
+  std::uint32_t ana_log_bytes() const;
   Status verify_namespace(const NamespaceProfile& profile) const;
 
   void enter_live();
@@ -90,14 +105,19 @@ class Controller::Impl final : public QueuePairOwner,
   void on_all_closed();
   void schedule_reconnect();
   void give_up(const Error& reason);
-  void finish_connect(Status status);
+  void set_unavailable(ControllerState state);
+  void restart();
+  void reset_failed();
+  void finish(Done& done, Status status);
+  void finish_connect(Status status) { finish(connect_done_, std::move(status)); }
   void finish_disconnect();
   void cancel_sequences();
   void fill_step(ControllerStatus& status) const;
 
   const ShardSet shards_;
   ControllerOptions options_;
-  std::unique_ptr<Transport> transport_;
+  std::shared_ptr<Transport> transport_;
+  std::shared_ptr<IoQueueLedger> ledger_;
   ControllerListener* listener_;
   Reactor& reactor_;
   ControllerState state_ = ControllerState::kNew;
@@ -108,10 +128,12 @@ class Controller::Impl final : public QueuePairOwner,
   spec::ConnectData connect_data_{};
   bool asked_no_flow_control_ = false;
   bool sq_flow_control_disabled_ = false;
+  AdminCommands admin_;
   KeepAlive keep_alive_;
   AsyncEvents async_events_;
   std::vector<IoSlot> io_;
   std::vector<std::unique_ptr<Namespace>> namespaces_;
+  std::vector<std::unique_ptr<Namespace>> removed_namespaces_;
   ControllerProfile profile_;
 
   std::unique_ptr<ControllerInit> init_;
@@ -121,6 +143,10 @@ class Controller::Impl final : public QueuePairOwner,
 
   Done connect_done_;
   Done disconnect_done_;
+  Done reset_done_;
+  Done rescan_done_;
+  bool restart_ = false;              ///< reset: once all is closed, begin anew
+  bool command_outstanding_ = false;  ///< a sequence's, perhaps of one that has ended
   bool closing_ = false;
   bool abandoned_ = false;  ///< fail_io was called: never reconnect
   bool closed_reported_ = false;

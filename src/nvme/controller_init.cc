@@ -14,7 +14,8 @@ namespace {
 constexpr Duration kReadyPoll = milliseconds(10);
 
 // The events that nvublk acts on; the controller says in OAES which it can report.
-constexpr std::uint32_t kWantedNotices = spec::kAsyncNamespaceAttribute;
+constexpr std::uint32_t kWantedNotices =
+    spec::kAsyncNamespaceAttribute | spec::kAsyncFirmwareActivation | spec::kAsyncAnaChange;
 
 ControlAction admin_command(const spec::SubmissionEntry& sqe) {
   ControlAction action;
@@ -52,6 +53,11 @@ ControllerInit::ControllerInit(const ControllerOptions& options, bool fabrics,
                                std::uint32_t io_queues)
     : options_(options), fabrics_(fabrics), wanted_io_queues_(io_queues) {}
 
+ControllerInit::ControllerInit(const ControllerOptions& options, const ControllerProfile& known)
+    : options_(options), fabrics_(false), wanted_io_queues_(0), profile_(known), rescans_(true) {
+  profile_.namespaces.clear();
+}
+
 std::span<const ControllerInit::Row> ControllerInit::rows() {
   using M = ControllerInit;
   // Steps that the rows jump back to: see keep_namespace_list, next_namespace.
@@ -88,8 +94,8 @@ std::span<const ControllerInit::Row> ControllerInit::rows() {
 }
 
 namespace {
-constexpr std::size_t kIdentifyNamespaceStep = 15;
-constexpr std::size_t kConnectIoQueuesStep = 17;
+constexpr std::size_t kIdentifyNamespaceStep = ControllerInit::kFirstNamespaceStep + 1;
+constexpr std::size_t kConnectIoQueuesStep = ControllerInit::kFirstNamespaceStep + 3;
 }  // namespace
 
 Error ControllerInit::protocol(std::string text) const {
@@ -236,7 +242,9 @@ StepNext ControllerInit::keep_identify(const ControlOutcome&) {
     profile_.cntlid = identify.cntlid.get();
     return StepNext::next();
   }
-  if (identify.type() == spec::ControllerType::kDiscovery) {
+  profile_.discovery =
+      identify.type() == spec::ControllerType::kDiscovery || options_.transport.id.is_discovery();
+  if (profile_.discovery && !options_.discovery_allowed) {
     return StepNext::fail(Error::make(ErrorCode::kUnsupported,
                                       "this is a discovery controller: it has no namespaces; "
                                       "attach a subsystem that it lists instead"));
@@ -247,7 +255,7 @@ StepNext ControllerInit::keep_identify(const ControlOutcome&) {
                                    ", but Connect gave us " + std::to_string(profile_.cntlid)));
   }
   // A capsule has at least room for its SQE; without it there is no way to send commands.
-  if (identify.ioccsz.get() < 4) {
+  if (!profile_.discovery && identify.ioccsz.get() < 4) {
     return StepNext::fail(protocol("IOCCSZ is " + std::to_string(identify.ioccsz.get()) +
                                    ", too small for a command"));
   }
@@ -259,7 +267,7 @@ std::optional<ControlAction> ControllerInit::get_keep_alive() {
   if (!fabrics_ || options_.keep_alive.count() == 0) {
     return std::nullopt;
   }
-  if (profile_.identify.kas.get() == 0) {
+  if (profile_.identify.kas.get() == 0 && !profile_.discovery) {
     return std::nullopt;
   }
   profile_.keep_alive_ms = static_cast<std::uint32_t>(options_.keep_alive.count());
@@ -276,7 +284,10 @@ StepNext ControllerInit::keep_keep_alive(const ControlOutcome& outcome) {
 }
 
 std::optional<ControlAction> ControllerInit::configure_events() {
-  const std::uint32_t events = profile_.identify.oaes.get() & kWantedNotices;
+  const std::uint32_t oaes = profile_.identify.oaes.get();
+  // Critical warnings of SMART need no bit in OAES. [Base 2.1 §5.1.25.1.5]
+  const std::uint32_t events = profile_.discovery ? oaes & spec::kAsyncDiscoveryLog
+                                                  : (oaes & kWantedNotices) | spec::kAsyncSmartAll;
   if (events == 0) {
     return std::nullopt;
   }
@@ -284,6 +295,9 @@ std::optional<ControlAction> ControllerInit::configure_events() {
 }
 
 std::optional<ControlAction> ControllerInit::set_queue_count() {
+  if (profile_.discovery) {
+    return std::nullopt;
+  }
   return admin_command(command::set_number_of_queues(wanted_io_queues_, wanted_io_queues_));
 }
 
@@ -294,6 +308,9 @@ StepNext ControllerInit::keep_queue_count(const ControlOutcome& outcome) {
 }
 
 std::optional<ControlAction> ControllerInit::identify_nvm_controller() {
+  if (profile_.discovery) {
+    return std::nullopt;
+  }
   profile_.nvm = {};
   return identify(spec::IdentifyCns::kCommandSetController, 0);
 }
@@ -309,6 +326,9 @@ StepNext ControllerInit::keep_nvm_limits(const ControlOutcome& outcome) {
 }
 
 std::optional<ControlAction> ControllerInit::list_namespaces() {
+  if (profile_.discovery) {
+    return std::nullopt;
+  }
   const std::uint32_t after = profile_.namespaces.empty() ? 0 : profile_.namespaces.back().nsid;
   return identify(spec::IdentifyCns::kActiveNamespaceList, after);
 }
@@ -335,6 +355,9 @@ StepNext ControllerInit::keep_namespace_list(const ControlOutcome&) {
 }
 
 std::optional<ControlAction> ControllerInit::identify_namespace() {
+  if (profile_.discovery) {
+    return std::nullopt;
+  }
   return identify(spec::IdentifyCns::kNamespace, profile_.namespaces[namespace_index_].nsid);
 }
 
@@ -347,6 +370,9 @@ StepNext ControllerInit::keep_namespace(const ControlOutcome&) {
 }
 
 std::optional<ControlAction> ControllerInit::identify_descriptors() {
+  if (profile_.discovery) {
+    return std::nullopt;
+  }
   return identify(spec::IdentifyCns::kNamespaceDescriptors,
                   profile_.namespaces[namespace_index_].nsid);
 }
@@ -379,6 +405,9 @@ StepNext ControllerInit::next_namespace() {
 }
 
 std::optional<ControlAction> ControllerInit::connect_io_queues() {
+  if (profile_.discovery || rescans_) {
+    return std::nullopt;
+  }
   ControlAction action;
   action.kind = ControlAction::Kind::kConnectIoQueues;
   return action;

@@ -10,6 +10,9 @@
 //   identify controller; keep alive; async event configuration; queue count
 //   limits of the NVM command set; active namespaces; each namespace and its descriptors
 //   connect the I/O queues
+//
+// A discovery controller is ready after the async event configuration: it has neither I/O queues
+// nor namespaces. [Base 2.1 §3.1.3.3]
 
 #include <array>
 #include <cstddef>
@@ -42,6 +45,7 @@ struct ControllerProfile {
   spec::Vs vs;
   spec::IdentifyController identify{};
   spec::IdentifyControllerNvm nvm{};
+  bool discovery = false;           ///< a discovery controller
   std::uint32_t keep_alive_ms = 0;  ///< as granted
   std::uint32_t io_queue_count = 0;
   std::vector<NamespaceProfile> namespaces;
@@ -52,8 +56,13 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   /// `fabrics`: Connect commands and Property Get are needed. `io_queues`: how many are wanted.
   ControllerInit(const ControllerOptions& options, bool fabrics, std::uint32_t io_queues);
 
+  /// A new look at the namespaces of a live controller: start it at kFirstNamespaceStep.
+  ControllerInit(const ControllerOptions& options, const ControllerProfile& known);
+
   static std::span<const Row> rows();
+  static constexpr std::size_t kFirstNamespaceStep = 14;
   const ControllerProfile& profile() const { return profile_; }
+  bool rescans() const { return rescans_; }
 
  private:
   Duration connect_limit() const;
@@ -105,6 +114,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   ControllerProfile profile_;
   spec::Cc cc_{};
   bool disabling_ = false;
+  const bool rescans_ = false;
   std::size_t namespace_index_ = 0;
   alignas(4096) std::array<std::byte, spec::kIdentifyBytes> page_{};
 };

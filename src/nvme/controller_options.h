@@ -31,6 +31,9 @@ struct ControllerOptions {
   milliseconds connect_timeout{5000};  ///< each step of connecting, and Fabrics Connect
   milliseconds admin_timeout{15000};
   milliseconds io_timeout{30000};
+  bool application_queues = false;  ///< I/O queue pairs are allocated by the application, none here
+  bool discovery_allowed = false;   ///< the controller may be one of a discovery subsystem
+  bool shutdown_notification = true;  ///< CC.SHN before the connections close
 };
 
 }  // namespace nvublk::nvme

@@ -22,7 +22,11 @@ constexpr Duration kFirstReconnect = milliseconds(500);
 void Controller::Impl::connection_lost(const Error& reason) {
   const bool was_live = state_ == ControllerState::kLive;
   last_error_ = reason;
-  if (was_live) {
+  if (was_live && options_.application_queues && options_.ctrl_loss_timeout.count() == 0) {
+    // The application decides what comes next: a reset, or a detach.
+    log_warning("nvme", options_.name + ": connection lost: " + reason.text);
+    set_state(ControllerState::kFailed);
+  } else if (was_live) {
     log_warning("nvme", options_.name + ": connection lost: " + reason.text);
     lost_since_ = Clock::now();
     reconnect_attempts_ = 0;
@@ -102,6 +106,13 @@ void Controller::Impl::on_all_closed() {
     case ControllerState::kDeleting:
       finish_disconnect();
       return;
+    case ControllerState::kResetting:
+      if (std::exchange(restart_, false)) {
+        restart();
+      } else {
+        reset_failed();
+      }
+      return;
     case ControllerState::kNew:
     case ControllerState::kLive:
     case ControllerState::kFailed:
@@ -163,7 +174,11 @@ void Controller::Impl::disconnect(Done done) {
   reactor_.cancel(reconnect_timer_);
   reactor_.cancel(loss_timer_);
   reactor_.cancel(fast_fail_timer_);
-  finish_connect(fail(ErrorCode::kCancelled, "detached before the connection was complete"));
+  const Status detached =
+      nvublk::fail(ErrorCode::kCancelled, "detached before the connection was complete");
+  finish_connect(detached);
+  finish(reset_done_, detached);
+  finish(rescan_done_, detached);
   set_state(ControllerState::kDeleting);
   for (IoSlot& slot : io_) {
     slot.queue->fail_all(EIO);
@@ -175,6 +190,13 @@ void Controller::Impl::disconnect(Done done) {
   }
   keep_alive_.stop();
   async_events_.stop();
+  if (init_runner_) {
+    init_runner_->cancel();
+  }
+  if (!options_.shutdown_notification) {
+    close_all(Error::make(ErrorCode::kCancelled, "detached"));
+    return;
+  }
   shutdown_ =
       std::make_unique<ControllerShutdown>(options_.admin_timeout, profile_.identify.rtd3e.get());
   shutdown_runner_ = std::make_unique<ShutdownRunner>(reactor_, *shutdown_, *this);
@@ -190,23 +212,7 @@ void Controller::Impl::ended(ControllerShutdown& machine) {
 }
 
 void Controller::Impl::finish_disconnect() {
-  if (Done done = std::exchange(disconnect_done_, nullptr)) {
-    shards_.control->post([done = std::move(done)]() mutable { done({}); });
-  }
-}
-
-void Controller::Impl::namespaces_changed(const std::vector<std::uint32_t>& nsids) {
-  if (listener_ != nullptr) {
-    listener_->namespaces_changed(nsids);
-  }
-}
-
-std::vector<Namespace*> Controller::Impl::namespaces() const {
-  std::vector<Namespace*> result;
-  for (const std::unique_ptr<Namespace>& each : namespaces_) {
-    result.push_back(each.get());
-  }
-  return result;
+  finish(disconnect_done_, {});
 }
 
 void Controller::Impl::fill_step(ControllerStatus& status) const {

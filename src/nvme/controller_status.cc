@@ -16,6 +16,8 @@ const char* controller_state_name(ControllerState state) {
       return "deleting";
     case ControllerState::kFailed:
       return "failed";
+    case ControllerState::kResetting:
+      return "resetting";
   }
   return "unknown";
 }

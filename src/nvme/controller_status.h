@@ -20,8 +20,9 @@ enum class ControllerState : std::uint8_t {
   kReconnecting,  ///< the connection was lost; I/O waits
   kDeleting,      ///< orderly shutdown runs
   kFailed,        ///< given up; I/O fails
+  kResetting,     ///< being reset on purpose; I/O waits
 };
-/// "new", "connecting", "live", "reconnecting", "deleting", "failed".
+/// "new", "connecting", "live", "reconnecting", "deleting", "failed", "resetting".
 const char* controller_state_name(ControllerState state);
 
 enum class QueueState : std::uint8_t {

@@ -9,7 +9,7 @@
 
 #include "engine/shard.h"
 #include "nvme/controller_options.h"
-#include "nvme/fabrics_connect.h"
+#include "nvme/queue_connect.h"
 #include "nvme/queue_pair.h"
 
 namespace nvublk::nvme {
@@ -25,7 +25,7 @@ class IoQueueListener {
   ~IoQueueListener() = default;
 };
 
-class IoQueue final : private QueuePairOwner {
+class IoQueue final : private QueuePairOwner, private QueueConnect::Listener {
  public:
   IoQueue(Shard& shard, Shard& control, std::uint16_t qid, std::uint32_t depth,
           const ControllerOptions& options, IoQueueListener& listener);
@@ -49,16 +49,13 @@ class IoQueue final : private QueuePairOwner {
  private:
   void queue_connected(std::uint16_t qid) override;
   void queue_disconnected(std::uint16_t qid, const Error& reason) override;
-  void send_connect(bool disable_sq_flow_control);
-  void on_connect_done(spec::NvmeStatus status, const spec::CompletionEntry& entry);
+  void queue_live(bool sq_flow_control_disabled) override;
 
   Shard& control_;
-  const ControllerOptions options_;
   IoQueueListener& listener_;
   QueuePair queue_pair_;
+  QueueConnect connect_;
   Start start_;
-  bool asked_no_flow_control_ = false;
-  std::unique_ptr<spec::ConnectData> connect_data_;
 };
 
 }  // namespace nvublk::nvme

@@ -1,7 +1,8 @@
 #pragma once
 
-// One active namespace of a controller, as a BlockDevice. Its identity and geometry do not change
-// while it lives. Control-shard-affine, but for the queues, which belong to their shards.
+// One active namespace of a controller, as a BlockDevice. Its identity and format do not change
+// while it lives; its size may. Control-shard-affine, but for the queues, which belong to their
+// shards.
 
 #include <cstdint>
 #include <memory>
@@ -9,7 +10,9 @@
 #include <vector>
 
 #include "engine/block.h"
+#include "nvme/controller_init.h"
 #include "nvme/namespace_queue.h"
+#include "nvme/spec/log_pages.h"
 
 namespace nvublk::nvme {
 
@@ -40,10 +43,25 @@ class Namespace final : public BlockDevice {
 
   void add_queue(QueuePair& queue_pair);
 
+  /// False once the controller no longer has it; then commands to it fail.
+  bool active() const { return active_; }
+  void deactivate() { active_ = false; }
+  /// What Identify said.
+  const NamespaceProfile& profile() const { return profile_; }
+  void set_profile(const NamespaceProfile& profile) { profile_ = profile; }
+  /// Takes a new size over; false, and nothing is changed, when anything else has changed.
+  bool update(const NamespaceProfile& profile, const BlockGeometry& geometry);
+  /// Optimized unless the controller reported another state. [Base 2.1 §8.1.1]
+  spec::AnaState ana_state() const { return ana_state_; }
+  void set_ana_state(spec::AnaState state) { ana_state_ = state; }
+
  private:
   NamespaceIdentity identity_;
   BlockGeometry geometry_;
   std::string unusable_;
+  bool active_ = true;
+  spec::AnaState ana_state_ = spec::AnaState::kOptimized;
+  NamespaceProfile profile_;
   std::vector<std::unique_ptr<NamespaceQueue>> queues_;
 };
 

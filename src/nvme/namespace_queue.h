@@ -17,6 +17,10 @@ class NamespaceQueue final : public BlockQueue {
 
   unsigned shard_id() const { return queue_pair_.shard().id(); }
   void submit(BlockRequest& request) override;
+  /// Any shard: takes effect with the queue's next turn.
+  void resize(std::uint64_t size_blocks) {
+    queue_pair_.shard().post([this, size_blocks] { geometry_.size_blocks = size_blocks; });
+  }
 
   /// Fills `request` for `block`. [NVM 1.1 §3.2, §3.3]
   void build(const BlockRequest& block, Request& request) const;
@@ -26,7 +30,7 @@ class NamespaceQueue final : public BlockQueue {
 
   QueuePair& queue_pair_;
   const std::uint32_t nsid_;
-  const BlockGeometry geometry_;
+  BlockGeometry geometry_;
 };
 
 }  // namespace nvublk::nvme

@@ -20,6 +20,10 @@ class PerfectController {
   unsigned polls_until_ready = 2;
   std::uint16_t cntlid = 7;
   std::uint32_t keep_alive_ms = 4000;
+  std::uint32_t queue_count = 2;     ///< I/O queues that it grants
+  std::uint64_t size_blocks = 1000;  ///< of every namespace
+  std::uint8_t abort_limit = 0;      ///< ACL, 0's based
+  bool discovery = false;            ///< it is a discovery controller
 
   ControlOutcome answer(const ControlAction& action) {
     switch (action.kind) {
@@ -72,7 +76,7 @@ class PerfectController {
       case spec::AdminOpcode::kGetFeatures:
         return keep_alive_ms;
       case spec::AdminOpcode::kSetFeatures:
-        return spec::NumberOfQueues{2, 2}.encode();
+        return spec::NumberOfQueues{queue_count, queue_count}.encode();
       default:
         return 0;
     }
@@ -89,7 +93,9 @@ class PerfectController {
       spec::IdentifyController data{};
       data.cntlid = cntlid;
       data.kas = 10;
-      data.ioccsz = 4 + 512;
+      data.ioccsz = discovery ? 0 : 4 + 512;
+      data.cntrltype = discovery ? 2 : 1;
+      data.acl = abort_limit;
       data.oaes = spec::kAsyncNamespaceAttribute;
       data.maxcmd = 64;
       data.oncs = 0x0c;
@@ -101,8 +107,8 @@ class PerfectController {
       put(action, list);
     } else if (cns == spec::IdentifyCns::kNamespace) {
       spec::IdentifyNamespace data{};
-      data.nsze = 1000;
-      data.ncap = 1000;
+      data.nsze = size_blocks;
+      data.ncap = size_blocks;
       data.lbaf[0].lbads = 12;
       put(action, data);
     } else if (cns == spec::IdentifyCns::kNamespaceDescriptors) {

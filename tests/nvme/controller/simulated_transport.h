@@ -4,7 +4,10 @@
 // strikes at the n-th thing that the host asks for. For faults that real parts do not show on
 // demand.
 
+#include <deque>
+#include <functional>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -25,7 +28,14 @@ struct Simulation {
   int asked = 0;        ///< connects and commands so far
   int io_submitted = 0;
   int queues_alive = 0;
-  bool hold_io = false;  ///< I/O commands get no answer
+  bool hold_io = false;     ///< I/O commands get no answer until it is false again
+  bool hold_admin = false;  ///< the same for admin commands other than Fabrics and keep alive
+  std::vector<spec::SubmissionEntry> admin_seen;  ///< admin commands, in order
+  std::vector<spec::SubmissionEntry> io_seen;     ///< I/O commands, in order
+  /// What else an admin or I/O command answers; null: as the perfect controller does.
+  std::function<bool(const Request& request, spec::CompletionEntry& entry)> script;
+  std::deque<std::uint32_t> events;  ///< DW0 of asynchronous events to come
+  std::function<void()> kick;        ///< has the admin queue look at `events`
 
   Fault strike() { return asked++ == strike_at ? fault : Fault::kNone; }
 };
@@ -40,9 +50,13 @@ class SimulatedQueue final : public QueueTransport {
         simulation_(simulation),
         deferred_([](Deferred&, void* self) { static_cast<SimulatedQueue*>(self)->run(); }, this) {
     simulation_.queues_alive++;
+    if (qid_ == 0) {
+      simulation_.kick = [this] { shard_.reactor().defer(deferred_); };
+    }
   }
   ~SimulatedQueue() override {
     simulation_.queues_alive--;
+    if (qid_ == 0) simulation_.kick = nullptr;
     shard_.reactor().cancel(deferred_);
   }
 
@@ -68,16 +82,39 @@ class SimulatedQueue final : public QueueTransport {
     if (std::exchange(connecting_, false) && !closing_) {
       finish_connect();
     }
-    std::vector<Request*> requests = std::exchange(requests_, {});
+    std::vector<Request*> requests = std::exchange(held_, {});
+    requests.insert(requests.end(), requests_.begin(), requests_.end());
+    requests_.clear();
     for (Request* request : requests) {
       if (!closing_) {
         answer(*request);
       }
     }
+    if (!held_.empty()) shard_.reactor().defer(deferred_);
+    deliver_events();
     if (closing_ && !closed_) {
       closed_ = true;
       sink_.on_disconnected(reason_);
     }
+  }
+
+  void deliver_events() {
+    while (qid_ == 0 && !closing_ && !event_requests_.empty() && !simulation_.events.empty()) {
+      const std::uint16_t cid = event_requests_.front();
+      event_requests_.pop_front();
+      const std::uint32_t event = simulation_.events.front();
+      simulation_.events.pop_front();
+      complete(cid, event, {});
+    }
+  }
+
+  bool scripted(const Request& request) {
+    if (!simulation_.script) return false;
+    spec::CompletionEntry entry;
+    entry.cid = request.cid;
+    if (!simulation_.script(request, entry)) return false;
+    sink_.on_completion(entry);
+    return true;
   }
 
   void finish_connect() {
@@ -93,16 +130,30 @@ class SimulatedQueue final : public QueueTransport {
     }
   }
 
-  void answer(const Request& request) {
+  void answer(Request& request) {
+    const spec::AdminOpcode opcode = request.sqe.admin_opcode();
     if (qid_ != 0 && !request.sqe.is_fabrics()) {
-      simulation_.io_submitted++;
-      if (simulation_.hold_io) return;
-      complete(request.cid, 0, {});
+      if (simulation_.hold_io) {
+        if (first_time(request)) simulation_.io_submitted++;
+        held_.push_back(&request);
+        return;
+      }
+      if (first_time(request)) simulation_.io_submitted++;
+      if (!scripted(request)) complete(request.cid, 0, {});
       return;
     }
-    const bool async_event =
-        qid_ == 0 && request.sqe.admin_opcode() == spec::AdminOpcode::kAsyncEventRequest;
-    if (async_event) return;
+    if (opcode == spec::AdminOpcode::kAsyncEventRequest) {
+      event_requests_.push_back(request.cid);
+      return;
+    }
+    const bool holdable = !request.sqe.is_fabrics() && opcode != spec::AdminOpcode::kKeepAlive;
+    if (holdable && simulation_.hold_admin && opcode != spec::AdminOpcode::kAbort) {
+      if (first_time(request)) simulation_.admin_seen.push_back(request.sqe);
+      held_.push_back(&request);
+      return;
+    }
+    if (holdable && first_time(request)) simulation_.admin_seen.push_back(request.sqe);
+    if (holdable && scripted(request)) return;
     const Fault fault = simulation_.strike();
     switch (fault) {
       case Fault::kNone:
@@ -162,6 +213,13 @@ class SimulatedQueue final : public QueueTransport {
     return simulation_.controller.answer(action);
   }
 
+  // Whether `request` was not held before.
+  bool first_time(const Request& request) {
+    const bool fresh = counted_.insert({request.slot, request.cid}).second;
+    if (fresh && qid_ != 0) simulation_.io_seen.push_back(request.sqe);
+    return fresh;
+  }
+
   void complete(std::uint16_t cid, std::uint64_t result, spec::NvmeStatus status) {
     spec::CompletionEntry entry;
     entry.cid = cid;
@@ -177,6 +235,9 @@ class SimulatedQueue final : public QueueTransport {
   Simulation& simulation_;
   Deferred deferred_;
   std::vector<Request*> requests_;
+  std::vector<Request*> held_;
+  std::deque<std::uint16_t> event_requests_;
+  std::set<std::pair<std::uint16_t, std::uint16_t>> counted_;  // CIDs repeat after a long time
   bool connecting_ = false;
   bool closing_ = false;
   bool closed_ = false;

@@ -1,0 +1,25 @@
+#pragma once
+
+// Reads the ANA log. What comes in is a device's: counts and lengths are checked here, once.
+// [Base 2.1 §5.1.12.1.13]
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/error.h"
+#include "nvme/spec/log_pages.h"
+
+namespace nvublk::nvme {
+
+struct AnaGroup {
+  std::uint32_t id = 0;
+  spec::AnaState state = spec::AnaState::kOptimized;
+  std::vector<std::uint32_t> nsids;  ///< in ascending order
+};
+
+/// The groups of a log that begins with `data`; fails when a group reaches beyond it.
+Result<std::vector<AnaGroup>> decode_ana_log(std::span<const std::byte> data);
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,80 @@
+// Controller::Impl, what an application asks of a controller: to reset it, to give it up.
+
+#include <cerrno>
+#include <utility>
+
+#include "engine/check.h"
+#include "engine/log.h"
+#include "nvme/controller_impl.h"
+
+namespace nvublk::nvme {
+
+void Controller::Impl::reset(Done done) {
+  CHECK_ON(*shards_.control);
+  const bool failed_for_good = state_ == ControllerState::kFailed && !options_.application_queues;
+  if ((state_ != ControllerState::kLive && state_ != ControllerState::kFailed) || failed_for_good) {
+    finish(done,
+           nvublk::fail(ErrorCode::kBusy, std::string("a controller that is ") +
+                                              controller_state_name(state_) + " cannot be reset"));
+    return;
+  }
+  CHECK(!reset_done_);
+  reset_done_ = std::move(done);
+  restart_ = true;
+  finish(rescan_done_, nvublk::fail(ErrorCode::kCancelled, "the controller is reset"));
+  set_state(ControllerState::kResetting);
+  if (closing_) {
+    check_all_closed();  // of a failed controller: what is left closes, or has closed
+    return;
+  }
+  close_all(Error::make(ErrorCode::kCancelled, "the controller is reset"));
+}
+
+void Controller::Impl::restart() {
+  start_init();
+}
+
+// Applications decide themselves what comes next; devices wait as for any lost connection.
+void Controller::Impl::reset_failed() {
+  const Error reason = last_error_.value_or(Error::make(ErrorCode::kCancelled, "reset"));
+  log_warning("nvme", options_.name + ": reset failed: " + reason.text);
+  if (options_.ctrl_loss_timeout.count() == 0 || abandoned_) {
+    set_state(ControllerState::kFailed);
+    for (IoSlot& slot : io_) {
+      slot.queue->fail_all(EIO);
+    }
+  } else {
+    lost_since_ = Clock::now();
+    reconnect_attempts_ = 0;
+    set_state(ControllerState::kReconnecting);
+    if (options_.ctrl_loss_timeout.count() > 0) {
+      reactor_.arm(loss_timer_, lost_since_ + options_.ctrl_loss_timeout);
+    }
+    schedule_reconnect();
+  }
+  finish(reset_done_, std::unexpected(reason));
+}
+
+void Controller::Impl::abandon(const Error& reason) {
+  CHECK_ON(*shards_.control);
+  if (state_ == ControllerState::kFailed || state_ == ControllerState::kDeleting) {
+    return;
+  }
+  log_warning("nvme", options_.name + ": failed: " + reason.text);
+  last_error_ = reason;
+  abandoned_ = !options_.application_queues;
+  restart_ = false;
+  reactor_.cancel(reconnect_timer_);
+  reactor_.cancel(loss_timer_);
+  reactor_.cancel(fast_fail_timer_);
+  set_state(ControllerState::kFailed);
+  for (IoSlot& slot : io_) {
+    slot.queue->fail_all(EIO);
+  }
+  finish_connect(std::unexpected(reason));
+  finish(reset_done_, std::unexpected(reason));
+  finish(rescan_done_, std::unexpected(reason));
+  close_all(reason);
+}
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,240 @@
+#pragma once
+
+// An I/O queue pair that an application allocated of a controller (Controller::
+// allocate_io_queue_pair) and polls itself: nothing is sent, received or completed but in its
+// calls, and callbacks run in process_completions() only. Shard-affine: to the shard of the thread
+// that allocated it.
+//
+// Data path calls answer 0 or a negative errno:
+//   -ENOMEM  all requests are in use; process completions and try again
+//   -ENXIO   the queue pair is not connected, or its controller has failed or is gone
+//   -EINVAL  the command cannot be right
+//
+// From within a callback everything is allowed: to submit, to process completions (also of this
+// queue pair), to disconnect, and to free this queue pair.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <sys/uio.h>
+
+#include "engine/intrusive_list.h"
+#include "engine/shard.h"
+#include "nvme/error_injection.h"
+#include "nvme/io_queue_ledger.h"
+#include "nvme/queue_connect.h"
+#include "nvme/queue_pair.h"
+
+namespace nvublk::nvme {
+
+class PollGroup;
+struct IoRequestTag;
+struct PollGroupTag;
+
+/// QPRIO of Create I/O Submission Queue. [Base 2.1 §5.2.2]
+enum class QueuePriority : std::uint8_t { kUrgent = 0, kHigh = 1, kMedium = 2, kLow = 3 };
+
+struct IoQueuePairOptions {
+  /// Anything but kUrgent needs weighted round robin arbitration.
+  QueuePriority priority = QueuePriority::kUrgent;
+  std::uint32_t queue_size = 0;  ///< commands at the device at a time; 0: the controller's option
+  std::uint32_t requests = 0;    ///< commands in all, waiting ones included; 0: 4 * queue_size
+  bool delay_submit = true;      ///< commands leave with the next poll, many at a time
+  bool create_only = false;      ///< connect() follows later, as poll groups need it
+  bool async = false;            ///< do not wait for the connection; requests wait for it
+  bool interrupts = false;       ///< for poll groups that wait()
+};
+
+/// One command for an I/O queue pair. Memory that it points to has to stay until it has ended.
+struct IoCommand {
+  using Done = Request::Done;
+
+  spec::SubmissionEntry sqe;  ///< complete but for the CID and the data pointer
+  const iovec* iov = nullptr;
+  std::uint32_t iov_count = 0;
+  Done done = nullptr;
+  void* context = nullptr;
+  void* tag = nullptr;  ///< what abort_matching() looks for, null: the context
+};
+
+/// A command under way. Its queue pair's, not the application's.
+struct IoRequest : ListHook<IoRequestTag> {
+  spec::SubmissionEntry sqe;
+  const iovec* iov = nullptr;
+  std::uint32_t iov_count = 0;
+  std::uint32_t length_bytes = 0;
+  IoCommand::Done done = nullptr;
+  void* context = nullptr;
+  void* tag = nullptr;
+
+  IoQueuePair* queue = nullptr;
+  std::uint16_t cid = 0;  ///< while it is outstanding
+  bool timeout_reported = false;
+  Instant deadline = kNever;  ///< when the timeout callback runs
+  Instant release = kNever;   ///< when a delayed one ends
+  InjectedOutcome injected;
+  spec::NvmeStatus status;
+  spec::CompletionEntry cqe;
+};
+
+struct IoQueuePairStatistics {
+  std::uint64_t polls = 0;
+  std::uint64_t idle_polls = 0;  ///< that found nothing
+  std::uint64_t completions = 0;
+  std::uint64_t submitted = 0;
+  std::uint64_t queued = 0;  ///< commands that had to wait
+};
+
+class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener {
+ public:
+  /// Frees: what is outstanding or waits ends with Aborted - SQ Deletion first. From within a
+  /// callback of this queue pair the memory goes once that callback is back.
+  struct Free {
+    void operator()(IoQueuePair* queue_pair) const { queue_pair->free(); }
+  };
+  using Pointer = std::unique_ptr<IoQueuePair, Free>;
+  /// `cid` of the command that took too long; it goes on: abort it, or reset the controller.
+  using TimedOut = void (*)(void* context, IoQueuePair& queue_pair, std::uint16_t cid);
+
+  /// See Controller::allocate_io_queue_pair(). The ledger outlives the controller.
+  static Result<Pointer> allocate(std::shared_ptr<IoQueueLedger> ledger, Shard& shard,
+                                  const ControllerOptions& controller,
+                                  const IoQueuePairOptions& options);
+
+  Shard& shard() { return shard_; }
+  std::uint16_t qid() const { return queue_pair_.qid(); }
+  /// As they are in force.
+  const IoQueuePairOptions& options() const { return options_; }
+  QueueState state() const { return queue_pair_.state(); }
+  QueueFailure failure() const { return failure_; }
+  /// Why it was last disconnected, a sentence; empty if it never was.
+  const std::string& failure_text() const { return failure_text_; }
+  bool in_group() const { return group_ != nullptr; }
+  const IoQueuePairStatistics& statistics() const { return statistics_; }
+  std::uint32_t outstanding() const { return outstanding_count_; }
+  std::uint32_t waiting() const { return queued_count_; }
+  /// Whether process_completions() would run callbacks without a poll.
+  bool has_completions() const { return completed_count_ > 0 || wake_due_; }
+
+  /// Begins to connect: 0; -EISCONN when it is not disconnected; what IoQueueLedger::error() says
+  /// when the controller cannot have it now; -ENOSPC when a reset left fewer queues than its id.
+  int connect();
+  /// Begins to close. What is outstanding or waits ends with Aborted - SQ Deletion, in
+  /// process_completions(). Harmless when disconnected.
+  void disconnect();
+  /// As connect(), for a queue pair that was connected before; 0 when it still is.
+  int reconnect();
+  /// Polls until it is connected (success) or disconnected (why). Not from within a turn.
+  Status wait_connected();
+  /// DNR of the status of commands that end because the queue pair is closed.
+  void set_abort_dnr(bool dnr) { abort_dnr_ = dnr; }
+
+  int submit(const IoCommand& command);
+  /// Polls once, then runs up to `max` callbacks (0: all that can run now). Returns how many ran;
+  /// -ENXIO when none did and none will.
+  int process_completions(std::uint32_t max = 0);
+
+  /// `limit` of zero: no timeouts. The callback runs in process_completions().
+  void set_timeout(Duration limit, TimedOut timed_out, void* context);
+  void inject_error(const InjectedError& error) { injector_.add(error); }
+  void remove_injected_error(std::uint8_t opcode) { injector_.remove(opcode); }
+
+  /// Ends commands with `tag` that still wait, with Abort Requested; and calls
+  /// `outstanding(cid)` for those at the device. Returns how many there were of both.
+  template <typename Outstanding>
+  unsigned abort_matching(void* tag, Outstanding outstanding);
+
+  // The machinery's.
+  void controller_closed(QueueFailure failure, const std::string& reason);
+  /// Runs callbacks without a poll.
+  int reap(std::uint32_t max);
+  const IoQueueLedger& ledger() const { return *ledger_; }
+
+ private:
+  friend class PollGroup;
+  using RequestList = IntrusiveList<IoRequest, IoRequestTag>;
+
+  IoQueuePair(std::shared_ptr<IoQueueLedger> ledger, Shard& shard, std::uint16_t qid,
+              const ControllerOptions& controller, const IoQueuePairOptions& options,
+              std::shared_ptr<IoQueueLedger::Member> member);
+  ~IoQueuePair();
+
+  void queue_connected(std::uint16_t qid) override;
+  void queue_disconnected(std::uint16_t qid, const Error& reason) override;
+  void queue_live(bool sq_flow_control_disabled) override;
+
+  bool usable() const;
+  bool start(IoRequest& request);
+  void device_done(IoRequest& request, spec::NvmeStatus status, const spec::CompletionEntry& entry);
+  void complete(IoRequest& request, spec::NvmeStatus status);
+  void stage(IoRequest& request);
+  void on_wake();
+  void arm_wake(Instant when);
+  void release_delayed();
+  void check_timeouts();
+  void resubmit();
+  void abort_queued();
+  void finish(IoRequest& request);
+  void free();
+  void destroy_if_done();
+  spec::NvmeStatus aborted() const;
+
+  const std::shared_ptr<IoQueueLedger> ledger_;
+  Shard& shard_;
+  const IoQueuePairOptions options_;
+  const std::shared_ptr<IoQueueLedger::Member> member_;
+  QueuePair queue_pair_;
+  QueueConnect connect_;
+  std::uint16_t cntlid_ = 0;
+  PollGroup* group_ = nullptr;
+  QueueFailure failure_ = QueueFailure::kNone;
+  QueueFailure closing_as_ = QueueFailure::kNone;  ///< set by whoever disconnects
+  std::string failure_text_;
+  bool abort_dnr_ = false;
+
+  std::unique_ptr<IoRequest[]> requests_;
+  RequestList free_;
+  RequestList queued_;       ///< beyond the depth, or before the connection, oldest first
+  RequestList outstanding_;  ///< at the device, oldest first
+  RequestList delayed_;      ///< held back by an injected error
+  RequestList completed_;    ///< whose callbacks have not run
+  std::uint32_t queued_count_ = 0;
+  std::uint32_t outstanding_count_ = 0;
+  std::uint32_t completed_count_ = 0;
+  std::uint32_t callback_depth_ = 0;
+  bool freeing_ = false;
+  bool wake_due_ = false;
+  ErrorInjector injector_;
+  Duration timeout_ = Duration::zero();
+  TimedOut timed_out_ = nullptr;
+  void* timed_out_context_ = nullptr;
+  IoQueuePairStatistics statistics_;
+  Timer wake_;  ///< so that a shard that sleeps looks at delays and timeouts
+  Deferred destroy_;
+};
+
+template <typename Outstanding>
+unsigned IoQueuePair::abort_matching(void* tag, Outstanding outstanding) {
+  CHECK_ON(shard_);
+  unsigned found = 0;
+  for (auto at = queued_.begin(); at != queued_.end();) {
+    IoRequest& request = *at;
+    ++at;
+    if (request.tag == tag) {
+      RequestList::remove(request);
+      queued_count_--;
+      found++;
+      complete(request, spec::NvmeStatus::make(spec::GenericStatus::kAbortRequested));
+    }
+  }
+  for (IoRequest& request : outstanding_) {
+    if (request.tag == tag) {
+      found++;
+      outstanding(request.cid);
+    }
+  }
+  return found;
+}
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,59 @@
+#include "nvme/queue_connect.h"
+
+#include <string>
+#include <utility>
+
+#include "engine/check.h"
+
+namespace nvublk::nvme {
+
+QueueConnect::QueueConnect(QueuePair& queue_pair, const ControllerOptions& options,
+                           Listener& listener)
+    : queue_pair_(queue_pair),
+      options_(options),
+      listener_(listener),
+      data_(std::make_unique<spec::ConnectData>()) {}
+
+void QueueConnect::start(std::uint16_t cntlid) {
+  cntlid_ = cntlid;
+  send(options_.disable_sq_flow_control);
+}
+
+void QueueConnect::send(bool disable_sq_flow_control) {
+  asked_no_flow_control_ = disable_sq_flow_control;
+  command::ConnectArguments arguments;
+  arguments.qid = queue_pair_.qid();
+  // A queue of n entries has room for n - 1 commands. [Base 2.1 §3.3.1.2.1]
+  arguments.queue_entries = queue_pair_.depth() + 1;
+  arguments.disable_sq_flow_control = disable_sq_flow_control;
+  Request* request = queue_pair_.acquire();
+  CHECK(request != nullptr);
+  build_fabrics_connect(arguments, cntlid_, options_, *request, *data_);
+  request->context = this;
+  request->done = [](void* self, spec::NvmeStatus status, const spec::CompletionEntry& entry) {
+    static_cast<QueueConnect*>(self)->on_done(status, entry);
+  };
+  queue_pair_.submit(*request, options_.connect_timeout);
+}
+
+void QueueConnect::on_done(spec::NvmeStatus status, const spec::CompletionEntry& entry) {
+  if (queue_pair_.state() != QueueState::kConnecting) {
+    return;
+  }
+  if (!status.ok()) {
+    // A target may refuse to do without SQ flow control; then it gets it. [Base 2.1 §6.3]
+    if (asked_no_flow_control_ && status.is(spec::FabricsStatus::kInvalidParameters)) {
+      send(false);
+      return;
+    }
+    Error error = fabrics_connect_error(status, entry, options_);
+    error.step = "Fabrics Connect of I/O queue " + std::to_string(queue_pair_.qid());
+    queue_pair_.disconnect(std::move(error));
+    return;
+  }
+  queue_pair_.set_live();
+  // SQHD of ffffh says that the request to do without flow control was granted. [Base 2.1 §6.3]
+  listener_.queue_live(asked_no_flow_control_ && entry.sqhd.get() == 0xffff);
+}
+
+}  // namespace nvublk::nvme

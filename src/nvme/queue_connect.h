@@ -1,0 +1,44 @@
+#pragma once
+
+// The Connect command of one I/O queue pair, with the second try that a target asks for which does
+// not do without SQ flow control. [Base 2.1 §6.3] Shard-affine, like its queue pair.
+
+#include <cstdint>
+#include <memory>
+
+#include "nvme/controller_options.h"
+#include "nvme/fabrics_connect.h"
+#include "nvme/queue_pair.h"
+
+namespace nvublk::nvme {
+
+class QueueConnect {
+ public:
+  class Listener {
+   public:
+    /// The queue pair is live.
+    virtual void queue_live(bool sq_flow_control_disabled) = 0;
+
+   protected:
+    ~Listener() = default;
+  };
+
+  QueueConnect(QueuePair& queue_pair, const ControllerOptions& options, Listener& listener);
+
+  /// Sends Connect for controller `cntlid`; the queue pair's transport is connected. A refusal
+  /// closes the queue pair.
+  void start(std::uint16_t cntlid);
+
+ private:
+  void send(bool disable_sq_flow_control);
+  void on_done(spec::NvmeStatus status, const spec::CompletionEntry& entry);
+
+  QueuePair& queue_pair_;
+  const ControllerOptions options_;
+  Listener& listener_;
+  std::uint16_t cntlid_ = 0;
+  bool asked_no_flow_control_ = false;
+  std::unique_ptr<spec::ConnectData> data_;
+};
+
+}  // namespace nvublk::nvme
