@@ -161,6 +161,11 @@ Json daemon_json(const DaemonFacts& daemon, Instant now) {
     entry["id"] = shard->id();
     entry["cpu"] = shard->cpu();
     entry["mode"] = idle_mode_name(shard->reactor().mode());
+    const Reactor::Counters counters = shard->reactor().counters();
+    entry["turns"] = counters.turns;
+    entry["sleeps"] = counters.sleeps;
+    entry["enters"] = counters.enters;
+    entry["completions"] = counters.completions;
     json["shards"].push_back(std::move(entry));
   }
   return json;
