@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <iostream>
 #include <thread>
 
@@ -34,6 +35,17 @@ std::string measure(const std::string& path, const Case& test) {
       " + ((.read.bw + .write.bw) / 1024 | floor | tostring) + \" MiB/s\"'");
 }
 
+/// What the I/O shards have used: unlike the rates, it does not depend on who else is busy.
+double cpu_seconds(ExportWorld& world) {
+  double sum = 0;
+  world.on_io([&](Shard&) {
+    timespec used{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    sum += static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
+  });
+  return sum;
+}
+
 int run(unsigned shards, int linger_s) {
   ExportWorld world(shards);
   test::MemoryDevice::Options device;
@@ -46,17 +58,20 @@ int run(unsigned shards, int linger_s) {
   }
   for (const std::string& path : {exported.device_path(), exported.file_path()}) {
     for (const Case& test : kCases) {
+      const double cpu_before = cpu_seconds(world);
       const auto before = world.io_counters();
       const auto statistics_before = exported.statistics();
       const std::string result = measure(path, test);
       const auto after = world.io_counters();
+      const double cpu_after = cpu_seconds(world);
       const auto statistics = exported.statistics();
-      const std::uint64_t requests =
+      const std::uint64_t served =
           statistics.reads + statistics.writes - statistics_before.reads - statistics_before.writes;
+      const auto requests = static_cast<double>(std::max<std::uint64_t>(served, 1));
       std::cout << path << ' ' << test.name << ": " << result << ", "
-                << static_cast<double>(after.enters - before.enters) /
-                       static_cast<double>(std::max<std::uint64_t>(requests, 1))
-                << " io_uring_enter per request\n";
+                << static_cast<double>(after.enters - before.enters) / requests
+                << " io_uring_enter and " << (cpu_after - cpu_before) * 1e6 / requests
+                << " us of CPU per request\n";
     }
   }
   std::cout << exported.device_path() << ' ' << exported.file_path() << std::endl;
