@@ -1,0 +1,314 @@
+// The library as an application uses it, over TCP, against nvublk-target in this process.
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "nvme/command.h"
+#include "nvme/initiator.h"
+#include "nvme/poll_group.h"
+#include "nvme/transport_factory.h"
+#include "target/target.h"
+
+namespace nvublk::nvme {
+namespace {
+
+constexpr std::uint32_t kBlock = 4096;
+
+struct Io {
+  bool done = false;
+  spec::NvmeStatus status;
+  std::vector<std::byte> data = std::vector<std::byte>(kBlock);
+  iovec piece{data.data(), data.size()};
+
+  IoCommand make(const spec::SubmissionEntry& sqe) {
+    IoCommand io;
+    io.sqe = sqe;
+    io.iov = &piece;
+    io.iov_count = 1;
+    io.context = this;
+    io.done = [](void* context, spec::NvmeStatus how, const spec::CompletionEntry&) {
+      auto* self = static_cast<Io*>(context);
+      self->done = true;
+      self->status = how;
+    };
+    return io;
+  }
+};
+
+std::unique_ptr<Shard> adopt() {
+  Shard::Options options;
+  options.reactor.mode = IdleMode::kInterrupt;
+  auto shard = Shard::adopt_current_thread(options);
+  EXPECT_TRUE(shard) << (shard ? "" : shard.error().text);
+  return std::move(*shard);
+}
+
+class LibraryTcpTest : public testing::Test, public ControllerListener {
+ protected:
+  void SetUp() override {
+    target::Options options;
+    options.listen = {{"127.0.0.1", 0}};
+    target::NamespaceOptions ns;
+    ns.size_bytes = 16 << 20;
+    options.namespaces = {ns};
+    target_ = std::make_unique<target::Target>(options);
+    const Status started = target_->start();
+    ASSERT_TRUE(started) << started.error().text;
+    shard_ = adopt();
+    ControllerOptions defaults;
+    defaults.host.nqn = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001";
+    defaults.host.id.bytes[0] = 1;
+    defaults.ctrl_loss_timeout = seconds(0);
+    initiator_ = std::make_unique<Initiator>(*shard_, make_transport, defaults);
+  }
+  void TearDown() override {
+    initiator_.reset();
+    shard_.reset();
+  }
+
+  TransportId id(const std::string& subnqn) {
+    TransportId result;
+    result.traddr = "127.0.0.1";
+    result.trsvcid = std::to_string(target_->port());
+    result.subnqn = subnqn;
+    EXPECT_TRUE(result.complete());
+    return result;
+  }
+  Controller* connect() {
+    const Result<Controller*> controller = initiator_->connect(id(target_->options().subnqn));
+    EXPECT_TRUE(controller) << (controller ? "" : controller.error().text);
+    return controller ? *controller : nullptr;
+  }
+  static bool process_until(IoQueuePair& queue, const std::function<bool()>& ready) {
+    const Instant limit = Clock::now() + seconds(30);
+    while (!ready()) {
+      if (queue.process_completions() < 0 || Clock::now() > limit) return false;
+    }
+    return true;
+  }
+  void namespaces_changed(const std::vector<std::uint32_t>& nsids) override { changed_ = nsids; }
+  void controller_state_changed(ControllerState) override {}
+
+  std::unique_ptr<target::Target> target_;
+  std::unique_ptr<Shard> shard_;
+  std::unique_ptr<Initiator> initiator_;
+  std::vector<std::uint32_t> changed_;
+};
+
+TEST_F(LibraryTcpTest, WritesAndReadsBack) {
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  ASSERT_EQ(controller->namespaces().size(), 1u);
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  std::vector<Io> ios(500);  // more than the depth
+  for (std::size_t i = 0; i < ios.size(); i++) {
+    std::ranges::fill(ios[i].data, static_cast<std::byte>(i));
+    ASSERT_EQ((*queue)->submit(ios[i].make(command::write(1, i, 1))), 0);
+  }
+  const auto all_done = [&ios] { return std::ranges::all_of(ios, &Io::done); };
+  ASSERT_TRUE(process_until(**queue, all_done));
+  for (std::size_t i = 0; i < ios.size(); i++) {
+    EXPECT_TRUE(ios[i].status.ok());
+    ios[i].done = false;
+    std::ranges::fill(ios[i].data, std::byte{0});
+    ASSERT_EQ((*queue)->submit(ios[i].make(command::read(1, i, 1))), 0);
+  }
+  ASSERT_TRUE(process_until(**queue, all_done));
+  for (std::size_t i = 0; i < ios.size(); i++) {
+    EXPECT_EQ(ios[i].data, std::vector<std::byte>(kBlock, static_cast<std::byte>(i)));
+  }
+}
+
+TEST_F(LibraryTcpTest, QueuePairsBelongToTheThreadThatAllocatedThem) {
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  std::atomic<int> finished{0};
+  std::vector<std::thread> threads;
+  for (std::uint64_t t = 0; t < 3; t++) {
+    threads.emplace_back([&, t] {
+      const std::unique_ptr<Shard> shard = adopt();
+      {
+        auto queue = controller->allocate_io_queue_pair();
+        ASSERT_TRUE(queue) << queue.error().text;
+        std::vector<Io> ios(100);
+        for (std::size_t i = 0; i < ios.size(); i++) {
+          ASSERT_EQ((*queue)->submit(ios[i].make(command::write(1, t * 100 + i, 1))), 0);
+        }
+        EXPECT_TRUE(process_until(**queue, [&ios] { return std::ranges::all_of(ios, &Io::done); }));
+      }
+      finished++;
+    });
+  }
+  while (finished.load() < 3 && controller->process_admin_completions() >= 0) {
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(finished.load(), 3);
+}
+
+TEST_F(LibraryTcpTest, AResetReachesQueuePairsOfOtherThreads) {
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  std::atomic<bool> allocated{false};
+  std::atomic<bool> over{false};
+  std::atomic<bool> back{false};
+  std::thread thread([&] {
+    const std::unique_ptr<Shard> shard = adopt();
+    {
+      auto queue = controller->allocate_io_queue_pair();
+      EXPECT_TRUE(queue);
+      allocated = true;
+      const Instant limit = Clock::now() + seconds(30);
+      while ((*queue)->process_completions() != -ENXIO && Clock::now() < limit) {
+      }
+      EXPECT_EQ((*queue)->failure(), QueueFailure::kReset);
+      while ((*queue)->reconnect() != 0 && Clock::now() < limit) {
+        (*queue)->process_completions();
+      }
+      EXPECT_TRUE((*queue)->wait_connected());
+      back = true;
+    }
+    over = true;
+  });
+  while (!allocated) controller->process_admin_completions();
+  bool reset = false;
+  controller->reset([&reset](Status status) { reset = status.has_value(); });
+  const Instant limit = Clock::now() + seconds(30);
+  while (!over && Clock::now() < limit) controller->process_admin_completions();
+  thread.join();
+  EXPECT_TRUE(reset);
+  EXPECT_TRUE(back);
+}
+
+TEST_F(LibraryTcpTest, APollGroupServesSeveralQueuePairs) {
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  PollGroupOptions group_options;
+  group_options.interrupts = true;
+  PollGroup group(group_options);
+  std::vector<IoQueuePair::Pointer> queues;
+  IoQueuePairOptions options;
+  options.create_only = true;
+  options.interrupts = true;
+  options.delay_submit = false;
+  for (int i = 0; i < 4; i++) {
+    auto queue = controller->allocate_io_queue_pair(options);
+    ASSERT_TRUE(queue);
+    ASSERT_EQ(group.add(**queue), 0);
+    ASSERT_EQ((*queue)->connect(), 0);
+    queues.push_back(std::move(*queue));
+  }
+  std::vector<Io> ios(64);
+  for (std::size_t i = 0; i < ios.size(); i++) {
+    ASSERT_EQ(queues[i % 4]->submit(ios[i].make(command::read(1, i, 1))), 0);
+  }
+  std::int64_t completions = 0;
+  const Instant limit = Clock::now() + seconds(30);
+  while (completions < 64 && Clock::now() < limit) {
+    EXPECT_EQ(group.wait(seconds(5)), 0);
+    const std::int64_t done = group.process_completions(8, nullptr);
+    ASSERT_GE(done, 0);
+    completions += done;
+  }
+  EXPECT_EQ(completions, 64);
+  EXPECT_EQ(group.all_connected(), 0);
+  queues.clear();
+  EXPECT_EQ(group.destroy(), 0);
+}
+
+TEST_F(LibraryTcpTest, DiscoveryAttachesTheSubsystem) {
+  std::vector<std::string> attached;
+  std::vector<std::string> failed;
+  ProbeCallbacks callbacks;
+  callbacks.attach = [&](const TransportId& found, Controller&, const ControllerOptions&) {
+    attached.push_back(found.subnqn);
+  };
+  callbacks.attach_fail = [&](const TransportId&, const Error& error) {
+    failed.push_back(error.text);
+  };
+  EXPECT_TRUE(initiator_->probe(id("nqn.2014-08.org.nvmexpress.discovery"), callbacks));
+  EXPECT_EQ(attached, std::vector<std::string>{target_->options().subnqn});
+  EXPECT_TRUE(failed.empty()) << failed.front();
+}
+
+TEST_F(LibraryTcpTest, ATargetThatDoesNotAnswerIsAnError) {
+  const TransportId gone = id(target_->options().subnqn);
+  target_.reset();
+  const Result<Controller*> controller = initiator_->connect(gone);
+  ASSERT_FALSE(controller);
+  EXPECT_EQ(controller.error().code, ErrorCode::kUnreachable) << controller.error().text;
+}
+
+TEST_F(LibraryTcpTest, NamespacesAddedResizedAndRemovedWhileAttached) {
+  ProbeCallbacks callbacks;
+  callbacks.listener = this;
+  auto context = initiator_->connect_async(id(target_->options().subnqn),
+                                           initiator_->default_options(), callbacks);
+  ASSERT_TRUE(context);
+  while ((*context)->poll() == -EAGAIN) {
+  }
+  ASSERT_EQ(initiator_->attached().size(), 1u);
+  Controller& controller = *initiator_->attached()[0];
+  const auto rescan_after = [&] {
+    const Instant limit = Clock::now() + seconds(30);
+    while (changed_.empty() && Clock::now() < limit) controller.process_admin_completions();
+    changed_.clear();
+    bool done = false;
+    controller.rescan([&done](Status status) {
+      EXPECT_TRUE(status);
+      done = true;
+    });
+    while (!done && Clock::now() < limit) controller.process_admin_completions();
+    EXPECT_TRUE(done);
+  };
+  target::NamespaceOptions second;
+  second.size_bytes = 8 << 20;
+  const auto nsid = target_->add_namespace(second);
+  ASSERT_TRUE(nsid);
+  rescan_after();
+  Namespace* added = controller.find_namespace(*nsid);
+  ASSERT_NE(added, nullptr);
+  EXPECT_EQ(added->geometry().size_bytes(), 8u << 20);
+  ASSERT_TRUE(target_->resize_namespace(*nsid, 12 << 20));
+  rescan_after();
+  EXPECT_EQ(controller.find_namespace(*nsid), added);
+  EXPECT_EQ(added->geometry().size_bytes(), 12u << 20);
+  ASSERT_TRUE(target_->remove_namespace(*nsid));
+  rescan_after();
+  EXPECT_EQ(controller.find_namespace(*nsid), nullptr);
+  EXPECT_FALSE(added->active());
+}
+
+TEST_F(LibraryTcpTest, ALostConnectionFailsQueuePairsAndAResetRecovers) {
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue);
+  EXPECT_GT(target_->drop_connections(), 0u);
+  const Instant limit = Clock::now() + seconds(30);
+  while ((*queue)->process_completions() >= 0 && Clock::now() < limit) {
+  }
+  while (controller->state() != ControllerState::kFailed && Clock::now() < limit) {
+    controller->process_admin_completions();
+  }
+  EXPECT_EQ((*queue)->failure(), QueueFailure::kRemote);
+  bool done = false;
+  controller->reset([&done](Status status) { done = status.has_value(); });
+  while (!done && Clock::now() < limit) controller->process_admin_completions();
+  ASSERT_TRUE(done);
+  EXPECT_EQ((*queue)->reconnect(), 0);
+  EXPECT_TRUE((*queue)->wait_connected());
+  Io io;
+  ASSERT_EQ((*queue)->submit(io.make(command::read(1, 0, 1))), 0);
+  EXPECT_TRUE(process_until(**queue, [&io] { return io.done; }));
+  EXPECT_TRUE(io.status.ok());
+}
+
+}  // namespace
+}  // namespace nvublk::nvme
