@@ -103,8 +103,8 @@ open_files() { find "/proc/$1/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
 resident_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$1/status"; }
 loop_devices() { losetup --list --noheadings --output NAME | wc -l; }
 ublk_devices() { find /dev -maxdepth 1 -name 'ublk[bc]*' | wc -l; }
-# Nanoseconds on a processor, all threads of a process together.
-cpu_time_ns() { cat "/proc/$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%d\n", sum }'; }
+# Time on a processor, all threads of a process together, in hundredths of a second.
+cpu_ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; }
 # Established TCP connections to a local port.
 tcp_connections() {
   local port
