@@ -66,7 +66,7 @@ class Deferred : public ListHook<DeferTag> {
 
 enum class IdleMode : std::uint8_t {
   kBusy,       ///< never sleeps
-  kAdaptive,   ///< spins while I/O is in flight and for a short while after, then sleeps
+  kAdaptive,   ///< spins for a short while after the last event, then sleeps
   kInterrupt,  ///< never spins: submits and sleeps in one call
 };
 
@@ -133,7 +133,7 @@ class Reactor {
   void arm_after(Timer& timer, Duration delay) { timers_.arm(timer, instant_after(now_, delay)); }
   void cancel(Timer& timer) { timers_.cancel(timer); }
 
-  /// Requests given to a device and not answered yet; while there are any, adaptive mode spins.
+  /// Requests given to a device and not answered yet.
   void add_in_flight(unsigned count) { in_flight_ += count; }
   void remove_in_flight(unsigned count) { in_flight_ -= count; }
   unsigned in_flight() const { return in_flight_; }
