@@ -203,17 +203,14 @@ std::string status_text(const Json& report) {
   }
   std::string text = "nvublkd " + word(daemon, "version") + ", pid " + word(daemon, "pid") +
                      ", up " + word(daemon, "uptime_s") + " s, shards: " + shards + "\n";
-  // What hangs is why people ask.
-  std::vector<const Json*> controllers;
-  for (const Json& controller : report["controllers"]) {
-    controllers.push_back(&controller);
-  }
-  std::stable_partition(controllers.begin(), controllers.end(), [](const Json* controller) {
-    return !controller->value("step", std::string()).empty();
-  });
-  for (const Json* controller : controllers) {
-    text += "\n" + controller_text(*controller) + queues_text((*controller)["queues"]) +
-            namespaces_text((*controller)["namespaces"]);
+  // What hangs is why people ask: it comes first.
+  for (const bool busy : {true, false}) {
+    for (const Json& controller : report["controllers"]) {
+      if (controller.value("step", std::string()).empty() != busy) {
+        text += "\n" + controller_text(controller) + queues_text(controller["queues"]) +
+                namespaces_text(controller["namespaces"]);
+      }
+    }
   }
   return text + devices_text(report["devices"]);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The programs as a user meets them, natively: nvublk-target, nvublkd, nvublk, FUSE and loop devices.
+"""The programs as a user meets them: nvublk-target, nvublkd, nvublk, FUSE and loop devices.
 
 ctest runs each class by itself: cli_test.py CLASS. Exit status 77: this machine cannot run it.
 """
@@ -232,8 +232,8 @@ class DaemonLife(CliTest):
         program = self.folder / "nvublk"
         self.must("install", "-m", "755", PROGRAMS / "nvublk", program)
         self.folder.chmod(0o755)
-        outcome = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "list",
-                      "--socket", self.socket)
+        outcome = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program,
+                      "list", "--socket", self.socket)
         self.assertEqual(outcome.status, 1, outcome)
         self.assertRegex(outcome.err, "^nvublk: list: no permission.*root")
 
