@@ -209,7 +209,7 @@ void FuseExport::call(Work work, Keep keep) {
 }
 
 template <typename Task>
-void FuseExport::on_every_queue(Task task) {
+void FuseExport::on_every_queue(const Task& task) {
   if (queues_.empty()) {
     report_later({});
     return;
@@ -344,6 +344,7 @@ void FuseExport::start_queues() {
     queues_.push_back(std::make_unique<FuseQueue>(options, client));
   }
   std::vector<int> descriptors;
+  descriptors.reserve(mount_.descriptors.size());
   for (const UniqueFd& descriptor : mount_.descriptors) {
     descriptors.push_back(descriptor.get());
   }
@@ -398,7 +399,7 @@ void FuseExport::release_loop() {
     return;
   }
   call([number = loop_, at = at_] { return release_loop_device(number, at.file, at.directory); },
-       [this](LoopRelease released) {
+       [this](const LoopRelease& released) {
          if (released.status && state_ != State::kStopping) {
            // Too late for the stop that asked for it; another stop finishes the work.
            state_ = State::kFailed;
@@ -414,15 +415,14 @@ void FuseExport::clear_loop() {
     report_later({});
     return;
   }
-  call(
-      [number = loop_, file = at_.file] {
-        clear_loop_device(number, file);
-        return true;
-      },
-      [this](bool) {
-        loop_ = -1;
-        return ExportOutcome{};
-      });
+  call([number = loop_, file = at_.file] { return clear_loop_device(number, file); },
+       [this](const Status& cleared) {
+         if (!cleared) {
+           log_warning("fuse", cleared.error().text);
+         }
+         loop_ = -1;
+         return ExportOutcome{};
+       });
 }
 
 void FuseExport::unmount() {

@@ -68,7 +68,7 @@ class FuseExport final : public BlockExport,
   void unmount();
   /// Has `task(queue, report)` run on each started queue's shard; `report(Status)` ends its part.
   template <typename Task>
-  void on_every_queue(Task task);
+  void on_every_queue(const Task& task);
   template <typename Work, typename Keep>
   void call(Work work, Keep keep);
   void report(std::uint64_t action, ExportOutcome outcome);

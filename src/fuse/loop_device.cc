@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 
 #include "engine/fd.h"
+#include "engine/log.h"
 #include "fuse/holders.h"
 #include "fuse/mount.h"
 
@@ -221,11 +222,8 @@ LoopRelease release_loop_device(int number, const std::string& file, const std::
   return {};
 }
 
-void clear_loop_device(int number, const std::string& file) {
-  if (loop_device_bound(number, file)) {
-    // A failure leaves a device that gives errors; there is nobody to tell.
-    (void)ask_to_clear(number, 0);
-  }
+Status clear_loop_device(int number, const std::string& file) {
+  return loop_device_bound(number, file) ? ask_to_clear(number, 0) : Status{};
 }
 
 void clear_loop_devices_of(const std::string& file) {
@@ -236,7 +234,9 @@ void clear_loop_devices_of(const std::string& file) {
     int number = -1;
     if (name.starts_with("loop") &&
         std::from_chars(name.data() + 4, name.data() + name.size(), number).ec == std::errc{}) {
-      clear_loop_device(number, file);
+      if (Status cleared = clear_loop_device(number, file); !cleared) {
+        log_warning("fuse", cleared.error().text);
+      }
     }
   }
 }

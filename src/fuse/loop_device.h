@@ -44,8 +44,9 @@ struct LoopRelease {
 /// point: open files below it count too.
 LoopRelease release_loop_device(int number, const std::string& file, const std::string& directory);
 
-/// Takes the device away, as soon as the last user closes it if it is in use.
-void clear_loop_device(int number, const std::string& file);
+/// Takes the device away, as soon as the last user closes it if it is in use. Nothing to do is no
+/// error.
+Status clear_loop_device(int number, const std::string& file);
 
 /// clear_loop_device() for every loop device bound to `file`.
 void clear_loop_devices_of(const std::string& file);

@@ -135,7 +135,7 @@ Result<MountPoint> make_mount_point(const std::string& run_directory, const std:
   if (error) {
     return fail_errno(error.value(), "cannot resolve " + run_directory);
   }
-  const MountPoint at{parent / name, parent / name / name};
+  MountPoint at{parent / name, parent / name / name};
   if (Status stale = remove_stale_mount(at); !stale) {
     return std::unexpected(std::move(stale.error()));
   }
