@@ -23,17 +23,6 @@ SubmissionEntry make(Opcode opcode, std::uint32_t nsid = 0) {
   return sqe;
 }
 
-// Read, Write and Write Zeroes have the same dwords 10 to 12.
-SubmissionEntry block_command(NvmOpcode opcode, std::uint32_t nsid, std::uint64_t lba,
-                              std::uint32_t block_count, std::uint32_t io_flags) {
-  CHECK(block_count >= 1 && block_count <= kMaxBlocks);
-  SubmissionEntry sqe = make(opcode, nsid);
-  sqe.cdw10 = static_cast<std::uint32_t>(lba);
-  sqe.cdw11 = static_cast<std::uint32_t>(lba >> 32);
-  sqe.cdw12 = (block_count - 1) | io_flags;
-  return sqe;
-}
-
 }  // namespace
 
 SubmissionEntry identify(const IdentifyArguments& arguments) {
@@ -131,6 +120,16 @@ SubmissionEntry property_set(spec::Property property, std::uint64_t value) {
 
 SubmissionEntry disconnect() {
   return spec::as_submission_entry(spec::DisconnectCommand{});
+}
+
+SubmissionEntry block_command(NvmOpcode opcode, std::uint32_t nsid, std::uint64_t lba,
+                              std::uint32_t block_count, std::uint32_t io_flags) {
+  CHECK(block_count >= 1 && block_count <= kMaxBlocks);
+  SubmissionEntry sqe = make(opcode, nsid);
+  sqe.cdw10 = static_cast<std::uint32_t>(lba);
+  sqe.cdw11 = static_cast<std::uint32_t>(lba >> 32);
+  sqe.cdw12 = (block_count - 1) | io_flags;
+  return sqe;
 }
 
 SubmissionEntry read(std::uint32_t nsid, std::uint64_t lba, std::uint32_t block_count,

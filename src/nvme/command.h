@@ -82,6 +82,10 @@ inline constexpr std::uint32_t kIoCheckApplicationTag = 1u << 27;
 inline constexpr std::uint32_t kIoCheckReferenceTag = 1u << 26;
 inline constexpr std::uint32_t kIoDeallocate = 1u << 25;  ///< Write Zeroes only
 
+/// Any command whose dwords 10 to 12 are those of Read: Write, Compare, Verify, Write Zeroes, Write
+/// Uncorrectable.
+spec::SubmissionEntry block_command(spec::NvmOpcode opcode, std::uint32_t nsid, std::uint64_t lba,
+                                    std::uint32_t block_count, std::uint32_t io_flags);
 spec::SubmissionEntry read(std::uint32_t nsid, std::uint64_t lba, std::uint32_t block_count,
                            std::uint32_t io_flags = 0);
 spec::SubmissionEntry write(std::uint32_t nsid, std::uint64_t lba, std::uint32_t block_count,

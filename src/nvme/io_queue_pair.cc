@@ -246,6 +246,7 @@ int IoQueuePair::submit(const IoCommand& command) {
     return -ENOMEM;
   }
   IoRequest& request = free_.pop_front();
+  used_count_++;
   request.sqe = command.sqe;
   request.iov = command.iov;
   request.iov_count = command.iov_count;
@@ -412,6 +413,7 @@ void IoQueuePair::finish(IoRequest& request) {
   const spec::CompletionEntry entry = request.cqe;
   // The last one to be used is the first to be used again: its memory is warm.
   free_.push_front(request);
+  used_count_--;
   done(context, status, entry);
 }
 

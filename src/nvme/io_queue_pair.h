@@ -114,6 +114,9 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
   const IoQueuePairStatistics& statistics() const { return statistics_; }
   std::uint32_t outstanding() const { return outstanding_count_; }
   std::uint32_t waiting() const { return queued_count_; }
+  std::uint32_t free_requests() const { return options_.requests - used_count_; }
+  /// Whether submit() takes commands: it is connected or connecting, and its controller is there.
+  bool usable() const;
   /// Whether process_completions() would run callbacks without a poll.
   bool has_completions() const { return completed_count_ > 0 || wake_due_; }
 
@@ -164,7 +167,6 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
   void queue_disconnected(std::uint16_t qid, const Error& reason) override;
   void queue_live(bool sq_flow_control_disabled) override;
 
-  bool usable() const;
   bool start(IoRequest& request);
   void device_done(IoRequest& request, spec::NvmeStatus status, const spec::CompletionEntry& entry);
   void complete(IoRequest& request, spec::NvmeStatus status);
@@ -199,6 +201,7 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
   RequestList outstanding_;  ///< at the device, oldest first
   RequestList delayed_;      ///< held back by an injected error
   RequestList completed_;    ///< whose callbacks have not run
+  std::uint32_t used_count_ = 0;
   std::uint32_t queued_count_ = 0;
   std::uint32_t outstanding_count_ = 0;
   std::uint32_t completed_count_ = 0;

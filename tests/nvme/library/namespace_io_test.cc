@@ -1,0 +1,168 @@
+#include "nvme/namespace_io.h"
+
+#include <cerrno>
+
+#include "nvme/library/library_fixture.h"
+
+namespace nvublk::nvme {
+namespace {
+
+using spec::GenericStatus;
+
+// Blocks of 4096 bytes, MDTS of 32 blocks, a queue of 4 commands and 16 requests.
+class NamespaceIoTest : public LibraryTest {
+ protected:
+  void start() {
+    attach();
+    queue_ = allocate();
+    io_ = std::make_unique<NamespaceIo>(*controller_, *controller_->find_namespace(1), *queue_);
+  }
+  void TearDown() override {
+    queue_.reset();
+    io_.reset();
+    LibraryTest::TearDown();
+  }
+  BlockIo blocks(std::uint64_t lba, std::uint64_t count, Outcome& outcome, bool data = true) {
+    memory_.resize(count * 4096);
+    segment_ = {memory_.data(), memory_.size()};
+    BlockIo io;
+    io.lba = lba;
+    io.blocks = count;
+    if (data) io.data = {&segment_, 1};
+    io.done = &Outcome::record;
+    io.context = &outcome;
+    return io;
+  }
+  bool finish(const Outcome& outcome) {
+    return poll_until([&] {
+      queue_->process_completions();
+      return outcome.done;
+    });
+  }
+
+  IoQueuePair::Pointer queue_;
+  std::unique_ptr<NamespaceIo> io_;
+  std::vector<std::byte> memory_;
+  iovec segment_{};
+};
+
+TEST_F(NamespaceIoTest, ALargeReadIsSplitAndReportedOnce) {
+  start();
+  Outcome outcome;
+  ASSERT_EQ(io_->read(blocks(10, 100, outcome)), 0);
+  ASSERT_TRUE(finish(outcome));
+  EXPECT_TRUE(outcome.status.ok());
+  ASSERT_EQ(simulation_.io_seen.size(), 4u);
+  EXPECT_EQ(simulation_.io_seen[1].cdw10.get(), 42u);
+  EXPECT_EQ(simulation_.io_seen[3].cdw12.get() & 0xffff, 3u) << "4 blocks, 0's based";
+}
+
+TEST_F(NamespaceIoTest, TheParentReportsTheFirstError) {
+  start();
+  simulation_.script = [](const Request& request, spec::CompletionEntry& entry) {
+    if (request.sqe.cdw10.get() == 32) {
+      entry.set_status(spec::NvmeStatus::make(GenericStatus::kLbaOutOfRange));
+    } else if (request.sqe.cdw10.get() == 64) {
+      entry.set_status(spec::NvmeStatus::make(GenericStatus::kInternalError));
+    }
+    return true;
+  };
+  Outcome outcome;
+  ASSERT_EQ(io_->write(blocks(0, 128, outcome)), 0);
+  ASSERT_TRUE(finish(outcome));
+  EXPECT_TRUE(outcome.status.is(GenericStatus::kLbaOutOfRange));
+  EXPECT_EQ(simulation_.io_seen.size(), 4u) << "the others are not held back";
+}
+
+TEST_F(NamespaceIoTest, WhatCannotBeRightIsRefused) {
+  start();
+  Outcome outcome;
+  EXPECT_EQ(io_->read(blocks(990, 11, outcome)), -EINVAL) << "beyond the end";
+  EXPECT_EQ(io_->read(blocks(~0ull, 2, outcome)), -EINVAL) << "an overflow";
+  EXPECT_EQ(io_->read(blocks(0, 0, outcome)), -EINVAL);
+  BlockIo wrong = blocks(0, 2, outcome);
+  wrong.blocks = 3;
+  EXPECT_EQ(io_->read(wrong), -EINVAL) << "data for two blocks only";
+  EXPECT_EQ(io_->write_zeroes(blocks(0, 1, outcome)), -EINVAL) << "it takes no data";
+  EXPECT_EQ(io_->compare(blocks(0, 1, outcome)), -ENOTSUP);
+  EXPECT_EQ(io_->verify(blocks(0, 1, outcome, false)), -ENOTSUP);
+  EXPECT_EQ(io_->read(blocks(0, 900, outcome)), -EINVAL) << "more pieces than requests: never";
+  EXPECT_FALSE(outcome.done);
+}
+
+TEST_F(NamespaceIoTest, WithoutRoomForAllPiecesNothingIsSubmitted) {
+  start();
+  simulation_.hold_io = true;
+  Outcome first;
+  Outcome second;
+  ASSERT_EQ(io_->read(blocks(0, 320, first)), 0);
+  EXPECT_EQ(queue_->free_requests(), 6u);
+  const BlockIo large = blocks(0, 320, second);
+  EXPECT_EQ(io_->read(large), -ENOMEM);
+  EXPECT_EQ(queue_->free_requests(), 6u);
+  simulation_.hold_io = false;
+  ASSERT_TRUE(finish(first));
+  EXPECT_EQ(io_->read(large), 0);
+  ASSERT_TRUE(finish(second));
+}
+
+TEST_F(NamespaceIoTest, CommandsWithoutDataAndFlush) {
+  start();
+  Outcome zeroes;
+  ASSERT_EQ(io_->write_zeroes(blocks(0, 1000, zeroes, false)), 0);
+  ASSERT_TRUE(finish(zeroes));
+  Outcome flush;
+  ASSERT_EQ(io_->flush(&Outcome::record, &flush), 0);
+  ASSERT_TRUE(finish(flush));
+  EXPECT_EQ(simulation_.io_seen.back().nvm_opcode(), spec::NvmOpcode::kFlush);
+}
+
+TEST_F(NamespaceIoTest, DatasetManagementTakesUpTo256Ranges) {
+  start();
+  std::vector<spec::DsmRange> ranges(257);
+  Outcome outcome;
+  iovec memory{ranges.data(), ranges.size() * sizeof(spec::DsmRange)};
+  EXPECT_EQ(io_->dataset_management(memory, spec::kDsmDeallocate, &Outcome::record, &outcome),
+            -EINVAL);
+  memory.iov_len = 256 * sizeof(spec::DsmRange);
+  EXPECT_EQ(io_->dataset_management(memory, spec::kDsmDeallocate, &Outcome::record, &outcome), 0);
+  ASSERT_TRUE(finish(outcome));
+  EXPECT_EQ(simulation_.io_seen.back().cdw10.get(), 255u);
+}
+
+TEST_F(NamespaceIoTest, AbortFindsTheChildrenByTheParentsArgument) {
+  start();
+  simulation_.hold_io = true;
+  Outcome outcome;
+  ASSERT_EQ(io_->read(blocks(0, 256, outcome)), 0);  // 8 pieces, 4 of which wait
+  poll(2);
+  EXPECT_EQ(controller_->abort_tagged(*queue_, &outcome), 0);
+  simulation_.hold_io = false;
+  ASSERT_TRUE(finish(outcome));
+  EXPECT_TRUE(outcome.status.is(GenericStatus::kAbortRequested));
+}
+
+TEST_F(NamespaceIoTest, FreeingTheQueuePairEndsAllPieces) {
+  start();
+  simulation_.hold_io = true;
+  Outcome outcome;
+  ASSERT_EQ(io_->read(blocks(0, 256, outcome)), 0);
+  poll(2);
+  queue_.reset();
+  EXPECT_TRUE(outcome.done);
+  EXPECT_TRUE(outcome.status.is(GenericStatus::kAbortedSqDeletion));
+}
+
+TEST_F(NamespaceIoTest, ANamespaceIsNoBlockDeviceAndMayVanish) {
+  start();
+  simulation_.controller.nsids = {3};
+  ASSERT_TRUE(reset());
+  queue_->process_completions();
+  ASSERT_EQ(queue_->reconnect(), 0);
+  ASSERT_TRUE(queue_->wait_connected());
+  Outcome outcome;
+  EXPECT_EQ(io_->read(blocks(0, 1, outcome)), -ENXIO);
+}
+
+}  // namespace
+}  // namespace nvublk::nvme
