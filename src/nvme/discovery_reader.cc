@@ -9,11 +9,11 @@ namespace nvublk::nvme {
 std::span<const DiscoveryReader::Row> DiscoveryReader::rows() {
   using M = DiscoveryReader;
   static constexpr std::array<Row, 3> kRows = {{
-      {"read discovery log header", "Base 2.1 §5.1.12.3.1", &M::command_limit, &M::read_header,
+      {"read discovery log header", "Base 2.1 §5.1.12", &M::command_limit, &M::read_header,
        &M::keep_header},
-      {"read discovery log records", "Base 2.1 §5.1.12.3.1", &M::records_limit, &M::read_piece,
+      {"read discovery log records", "Base 2.1 §5.1.12", &M::records_limit, &M::read_piece,
        &M::next_piece},
-      {"check discovery generation", "Base 2.1 §5.1.12.3.1", &M::command_limit, &M::read_header,
+      {"check discovery generation", "Base 2.1 §5.1.12", &M::command_limit, &M::read_header,
        &M::check_generation},
   }};
   return kRows;

@@ -1,7 +1,7 @@
 #pragma once
 
 // Reads the log of a discovery controller in pieces, again from the start when it changed
-// meanwhile. Pure: its owner reads what it asks for. [Base 2.1 §5.1.12.3.1]
+// meanwhile. Pure: its owner reads what it asks for. [Base 2.1 §5.1.12]
 
 #include <cstddef>
 #include <cstdint>
