@@ -149,6 +149,22 @@ TEST_F(IoQueuePairTest, RequestsBeyondTheDepthWaitInOrder) {
   }
 }
 
+TEST_F(IoQueuePairTest, ANewRequestDoesNotOvertakeThoseThatWait) {
+  attach();
+  auto queue = allocate();
+  std::array<Outcome, 6> outcomes;
+  for (std::size_t i = 0; i < 5; i++) ASSERT_EQ(read(*queue, outcomes[i], i), 0);
+  poll(2);  // four are answered; the fifth waits for the next time that completions are processed
+  ASSERT_EQ(queue->outstanding(), 0u);
+  ASSERT_EQ(queue->waiting(), 1u);
+  ASSERT_EQ(read(*queue, outcomes[5], 5), 0);
+  ASSERT_TRUE(poll_until([&] {
+    queue->process_completions();
+    return outcomes[4].done && outcomes[5].done;
+  }));
+  EXPECT_LT(outcomes[4].order, outcomes[5].order);
+}
+
 TEST_F(IoQueuePairTest, SubmitSaysWhenAllRequestsAreInUse) {
   attach();
   IoQueuePairOptions few;
