@@ -21,6 +21,38 @@ void note_allocation() {
   }
 }
 
+}  // namespace
+
+namespace nvublk::test {
+
+std::uint64_t sealed_allocations() {
+  return allocations.load(std::memory_order_relaxed);
+}
+
+void abort_on_sealed_allocation(bool abort) {
+  aborts.store(abort, std::memory_order_relaxed);
+}
+
+}  // namespace nvublk::test
+
+// The sanitizers have an operator new of their own, and a hook for others.
+#ifdef NVUBLK_SANITIZER_HOOKS
+
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*malloc_hook)(const volatile void*,
+                                                                             std::size_t),
+                                                         void (*free_hook)(const volatile void*));
+
+namespace {
+
+const int kInstalled = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, std::size_t) { note_allocation(); }, [](const volatile void*) {});
+
+}  // namespace
+
+#else
+
+namespace {
+
 void* allocate(std::size_t size, std::size_t alignment) {
   note_allocation();
   if (alignment <= alignof(std::max_align_t)) {
@@ -38,18 +70,6 @@ void* allocate_or_throw(std::size_t size, std::size_t alignment) {
 }
 
 }  // namespace
-
-namespace nvublk::test {
-
-std::uint64_t sealed_allocations() {
-  return allocations.load(std::memory_order_relaxed);
-}
-
-void abort_on_sealed_allocation(bool abort) {
-  aborts.store(abort, std::memory_order_relaxed);
-}
-
-}  // namespace nvublk::test
 
 // The array forms, and nothrow new, call these.
 void* operator new(std::size_t size) {
@@ -70,3 +90,5 @@ void operator delete(void* memory, std::align_val_t) noexcept {
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
   std::free(memory);
 }
+
+#endif

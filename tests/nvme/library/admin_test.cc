@@ -127,7 +127,6 @@ TEST_F(AdminTest, AbortKeepsToTheLimit) {
     if (request.sqe.admin_opcode() == AdminOpcode::kAbort) held.push_back(request.cid);
     return false;
   };
-  AdminOutcome done;
   int outstanding = 0;
   for (std::uint16_t i = 0; i < 5; i++) {
     ASSERT_EQ(controller_->admin().abort(
