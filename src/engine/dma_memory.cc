@@ -53,6 +53,9 @@ Result<DmaRegion> DmaRegion::reserve(std::size_t length_bytes) {
   if (memory == MAP_FAILED) {
     return fail_errno(errno, "cannot reserve " + std::to_string(size) + " bytes for I/O buffers");
   }
+  // The first touch would otherwise clear 2 MiB in the middle of an I/O, and a tag that only ever
+  // sees 4 KiB would hold all of that. Kernels without huge pages refuse, and need nothing.
+  ::madvise(memory, size, MADV_NOHUGEPAGE);
   DmaRegion region;
   region.data_ = static_cast<std::byte*>(memory);
   region.length_bytes_ = size;
