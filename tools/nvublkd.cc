@@ -85,9 +85,11 @@ int main(int argc, char** argv) {
     options.log_level = kLevels.at(words.log_level);
     options.shards.spin = nvublk::microseconds(words.spin_us);
     options.stop_timeout = nvublk::seconds(words.stop_timeout_s);
+    options.socket_path = nvublk::service::absolute_path(options.socket_path);
     if (options.run_directory.empty()) {
       options.run_directory = nvublk::service::run_directory_of(options.socket_path);
     }
+    options.run_directory = nvublk::service::absolute_path(options.run_directory);
     return nvublk::service::Daemon::run(options);
   } catch (const std::exception& error) {
     std::cerr << "nvublkd: " << error.what() << '\n';

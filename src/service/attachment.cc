@@ -236,7 +236,7 @@ std::vector<Attachment::Device*> Attachment::select(const std::vector<std::uint3
 void Attachment::detach(const std::vector<std::uint32_t>& nsids, bool force, Done done) {
   if (attaching() && !detached_) {
     detached_ = std::move(done);
-    cancel("it is detached");
+    cancel("it was detached before it was attached");
     return;
   }
   if (phase_ != Phase::kLive) {

@@ -355,6 +355,7 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   } else if (line.kind == CommandKind::kDetach) {
     right = finish_detach(words);
   }
+  words.socket_path = absolute_path(words.socket_path);
   if (right) {
     right = check_socket_path(words.socket_path);
   }

@@ -163,6 +163,7 @@ void Daemon::attachments_stopped(const Attachments::Detached& result) {
 
 void Daemon::close() {
   phase_ = Phase::kClosing;
+  pool_->control().reactor().cancel(retry_);
   server_.close();
   if (signals_ != nullptr) {
     signals_->stop();

@@ -19,6 +19,12 @@ std::string run_directory_of(const std::string& socket_path) {
   return socket_path + ".d";
 }
 
+std::string absolute_path(const std::string& path) {
+  std::error_code failure;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, failure);
+  return failure ? path : absolute.lexically_normal().string();
+}
+
 Status check_socket_path(const std::string& path) {
   if (path.empty() || path.front() != '/') {
     return fail(ErrorCode::kInvalidArgument,

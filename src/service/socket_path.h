@@ -18,6 +18,9 @@ std::string default_socket_path();
 /// with ".d" after it.
 std::string run_directory_of(const std::string& socket_path);
 
+/// `path` from the root on; one that is relative belongs to the current directory.
+std::string absolute_path(const std::string& path);
+
 /// Whether a Unix socket can have this path: absolute, and short enough for the kernel.
 Status check_socket_path(const std::string& path);
 
