@@ -138,7 +138,7 @@ TEST_F(AttachmentsTest, StatusHasTheFieldsOfTheContract) {
   };
   EXPECT_EQ(keys(report), "daemon controllers devices");
   EXPECT_EQ(keys(report["daemon"]), "version pid uptime_s shards");
-  EXPECT_EQ(keys(report["daemon"]["shards"][0]), "id cpu mode");
+  EXPECT_EQ(keys(report["daemon"]["shards"][0]), "id cpu mode turns sleeps enters completions");
   const Json& controller = report["controllers"][0];
   EXPECT_EQ(keys(controller),
             "name state step step_since_ms step_deadline_ms transport_id host cntlid model serial "
