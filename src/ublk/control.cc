@@ -26,6 +26,30 @@ void prepare_control_sqe(io_uring_sqe& sqe, int control_fd, const ControlRequest
   std::memcpy(sqe.cmd, &command, sizeof(command));
 }
 
+namespace {
+
+bool must_be_waited_for(std::uint32_t command) {
+  return command == abi::kStartDev || command == abi::kEndUserRecovery ||
+         command == abi::kStartUserRecovery || command == abi::kStopDev ||
+         command == abi::kTryStopDev || command == abi::kDelDevAsync;
+}
+
+/// Whether the driver waits, as long as it is not interrupted, until all tags have been offered.
+bool may_wait_for_others(std::uint32_t command) {
+  return command == abi::kStartDev || command == abi::kEndUserRecovery;
+}
+
+/// Has the kernel interrupt the request of `target`, if that is still under way.
+void interrupt(Uring& ring, RingOp& target) {
+  auto* cancel = new RingOp;
+  cancel->complete = [](RingOp& op, std::int32_t, std::uint32_t) { delete &op; };
+  io_uring_sqe* sqe = ring.prepare(*cancel);
+  io_uring_prep_cancel(sqe, &target, 0);
+  io_uring_sqe_set_data(sqe, cancel);
+}
+
+}  // namespace
+
 /// Heap memory of its own: the driver writes into `request` whenever it gets there, even after all
 /// who asked are gone.
 struct Control::Operation : RingOp {
@@ -80,6 +104,21 @@ void Control::send(const ControlRequest& request, Done done) {
   operation->done = std::move(done);
   current_ = operation.release();
   current_->submit(fd_.get());
+}
+
+void Control::wind_up(std::move_only_function<void()> ended) {
+  CHECK_ON(shard_);
+  if (current_ == nullptr || !must_be_waited_for(current_->request.command)) {
+    abandon();
+    ended();
+    return;
+  }
+  current_->done = [ended = std::move(ended)](std::int32_t, const ControlRequest&) mutable {
+    ended();
+  };
+  if (may_wait_for_others(current_->request.command)) {
+    interrupt(shard_.reactor().ring(), *current_);
+  }
 }
 
 void Control::abandon() {

@@ -53,14 +53,17 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  /// One command at a time; the previous one must have completed or been abandoned.
+  /// One command at a time; the previous one must have completed or been wound up.
   void send(const ControlRequest& request, Done done);
-  /// Forgets the command under way: its `done` never runs. The driver goes on with it; a device
-  /// that an abandoned ADD_DEV still makes is deleted again.
-  void abandon();
+  /// Ends the command under way, whose `done` never runs, then runs `ended`, at once if nothing has
+  /// to be waited for. What changes a device that exists is waited for, as the driver would not
+  /// keep the order of what comes next; where the driver itself waits for something, it is told to
+  /// give up. The rest is forgotten; a device that a forgotten ADD_DEV still makes is deleted.
+  void wind_up(std::move_only_function<void()> ended);
 
  private:
   struct Operation;
+  void abandon();
 
   Shard& shard_;
   UniqueFd fd_;

@@ -14,6 +14,8 @@ namespace {
 constexpr const char* kSpec = "Documentation/block/ublk.rst";
 // How often a node that udev or devtmpfs is about to make is looked for.
 constexpr Duration kNodePoll = milliseconds(10);
+// How often the kernel is asked whether it is through with a server that died.
+constexpr Duration kRecoveryPoll = milliseconds(20);
 
 /// A device node that is not there yet, or that udev has not given its permissions yet.
 bool may_come(std::int32_t result) {
@@ -30,7 +32,7 @@ std::span<const DeviceStart::Row> DeviceStart::rows() const {
       {"ask for the ublk features", kSpec, &S::short_limit, &S::get_features, &S::keep_features},
       {"add the ublk device", kSpec, &S::driver_limit, &S::add, &S::keep_added},
       {"set the parameters", kSpec, &S::short_limit, &S::set_params, &S::after_params},
-      {"read the quiesced device", kSpec, &S::short_limit, &S::get_info, &S::keep_info},
+      {"wait until the old server is gone", kSpec, &S::node_limit, &S::get_info, &S::keep_info},
       {"begin user recovery", kSpec, &S::driver_limit, &S::start_recovery,
        &S::after_start_recovery},
       {"open /dev/ublkcN", kSpec, &S::node_limit, &S::open_server_node, &S::after_server_node},
@@ -156,6 +158,9 @@ StepNext DeviceStart::keep_info(const DeviceOutcome& outcome) {
     return StepNext::fail(explain_recovery(-outcome.result, info_.dev_id));
   }
   info_ = outcome.request.get<abi::DeviceInfo>();
+  if (info_.state == abi::kStateLive) {
+    return StepNext::repeat(kRecoveryPoll);
+  }
   if (info_.nr_hw_queues == 0 || info_.queue_depth == 0 || info_.max_io_buf_bytes == 0) {
     return StepNext::fail(Error::make(ErrorCode::kProtocol,
                                       "the ublk driver describes an "
@@ -174,7 +179,7 @@ DeviceStart::Payload DeviceStart::start_recovery() {
 StepNext DeviceStart::after_start_recovery(const DeviceOutcome& outcome) {
   // EBUSY until the kernel has taken everything back from the server that died.
   if (outcome.result == -EBUSY) {
-    return StepNext::repeat(milliseconds(50));
+    return StepNext::repeat(kRecoveryPoll);
   }
   if (outcome.result < 0) {
     return StepNext::fail(explain_recovery(-outcome.result, info_.dev_id));

@@ -20,6 +20,7 @@ struct DeviceAction {
     kFetch,            ///< every queue offers its tags to the kernel
     kTryBlockNode,     ///< open and close /dev/ublkb`device`
     kCheckUnused,      ///< an error if somebody uses /dev/ublkb`device`
+    kWindUp,           ///< end the control command that is under way, if there is one
     kRefuseRequests,   ///< every queue fails what the kernel hands it from now on
     kTakeBack,         ///< wait until every tag of every queue is back
     kCloseServerNode,  ///< destroy the queues, close /dev/ublkc`device`

@@ -18,6 +18,7 @@ std::span<const DeviceStop::Row> DeviceStop::rows() const {
       {"look who uses the device", kSpec, &S::driver_limit, &S::check_unused, &S::go_on},
       {"stop the unused device", kSpec, &S::back_end_limit, &S::try_stop, &S::after_try_stop},
       {"refuse new requests", kSpec, &S::short_limit, &S::refuse_requests, &S::go_on},
+      {"end the command under way", kSpec, &S::back_end_limit, &S::wind_up, &S::go_on},
       {"stop the device", kSpec, &S::back_end_limit, &S::stop, &S::after_stop},
       {"take the tags back", kSpec, &S::back_end_limit, &S::take_back, &S::go_on},
       {"close /dev/ublkcN", kSpec, &S::short_limit, &S::close_server_node, &S::go_on},
@@ -73,6 +74,12 @@ DeviceStop::Payload DeviceStop::refuse_requests() {
     return std::nullopt;
   }
   return simple(DeviceAction::Kind::kRefuseRequests);
+}
+
+DeviceStop::Payload DeviceStop::wind_up() {
+  // STOP_DEV may not overtake START_DEV: the device would then be started without its tags, and
+  // whoever reads it would hang.
+  return simple(DeviceAction::Kind::kWindUp);
 }
 
 DeviceStop::Payload DeviceStop::stop() {

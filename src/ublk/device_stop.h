@@ -4,7 +4,7 @@
 // [Documentation/block/ublk.rst]
 //
 //   polite and live: nobody may use it; TRY_STOP_DEV where there is one
-//   else: new requests fail
+//   else: new requests fail; a START_DEV that is still under way ends
 //   STOP_DEV; wait for the tags; close /dev/ublkcN; DEL_DEV_ASYNC; wait until the id is free
 
 #include <span>
@@ -40,6 +40,7 @@ class DeviceStop : public StepMachine<DeviceStop, DeviceAction, DeviceOutcome> {
   Payload check_unused();
   Payload try_stop();
   Payload refuse_requests();
+  Payload wind_up();
   Payload stop();
   Payload take_back();
   Payload close_server_node();

@@ -10,9 +10,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "engine/fd.h"
+#include "engine/time.h"
 
 namespace nvublk::ublk {
 
@@ -155,7 +157,7 @@ std::optional<std::string> find_process(const std::string& disk, const SystemPat
     const std::string process = paths.proc + "/" + pid;
     for (const std::string& fd : list(process + "/fd")) {
       if (is_part_of(link_target(process + "/fd/" + fd), paths.dev + "/" + disk)) {
-        return "open in process " + pid + " (" + first_line(process + "/comm") + ")";
+        return "open in process " + pid + " (" + first_line(process + "/comm") + "); end that";
       }
     }
   }
@@ -172,16 +174,29 @@ std::optional<std::string> find_exclusive(const std::string& disk, const SystemP
   return std::nullopt;
 }
 
-}  // namespace
-
-Status check_unused(const std::string& disk, const SystemPaths& paths) {
+Status look_once(const std::string& disk, const SystemPaths& paths, bool& passing) {
   for (const auto find :
        {find_mount, find_swap, find_stacked, find_loop, find_process, find_exclusive}) {
     if (const std::optional<std::string> use = find(disk, paths)) {
+      passing = find == find_process;
       return fail(ErrorCode::kBusy, "/dev/" + disk + " is " + *use + ", or use --force");
     }
   }
   return {};
+}
+
+}  // namespace
+
+Status check_unused(const std::string& disk, const SystemPaths& paths) {
+  const Instant patience = Clock::now() + seconds(1);
+  while (true) {
+    bool passing = false;
+    Status status = look_once(disk, paths, passing);
+    if (status || !passing || Clock::now() >= patience) {
+      return status;
+    }
+    ::poll(nullptr, 0, 50);  // this thread is for blocking
+  }
 }
 
 }  // namespace nvublk::ublk

@@ -16,7 +16,8 @@ struct SystemPaths {
 };
 
 /// The kBusy error that names a user of the disk (such as "ublkb0") or of one of its partitions,
-/// success if nobody uses it. Looks through /proc: milliseconds, not for a shard.
+/// success if nobody uses it. Gives processes a second to close it, as udev and others look at
+/// devices for a moment. Not for a shard.
 Status check_unused(const std::string& disk, const SystemPaths& paths = {});
 
 }  // namespace nvublk::ublk

@@ -165,9 +165,6 @@ void UblkExport::stop(bool force, Done done) {
 void UblkExport::begin_stop(const DeviceStop::Plan& plan) {
   state_ = State::kStopping;
   ticket_++;
-  if (control_ != nullptr) {
-    control_->abandon();
-  }
   stopping_ = std::make_unique<Driver<DeviceStop>>(*this, &UblkExport::stop_ended, plan);
   stopping_->runner.start();
 }
@@ -216,13 +213,15 @@ void UblkExport::perform(const DeviceAction& action) {
     case DeviceAction::Kind::kMakeQueues:
       return report_soon(DeviceOutcome::of(make_queues(action)));
     case DeviceAction::Kind::kFetch:
-      return fetch();
+      return work_on_queues([](UblkQueue& queue) { queue.fetch_all(); });
     case DeviceAction::Kind::kTryBlockNode:
       return try_block_node("/dev/ublkb" + std::to_string(action.device));
     case DeviceAction::Kind::kCheckUnused:
       return check_unused();
     case DeviceAction::Kind::kRefuseRequests:
-      return refuse_requests();
+      return work_on_queues([](UblkQueue& queue) { queue.refuse_requests(); });
+    case DeviceAction::Kind::kWindUp:
+      return wind_up();
     case DeviceAction::Kind::kTakeBack:
       return take_back();
     case DeviceAction::Kind::kCloseServerNode:
@@ -269,7 +268,6 @@ void UblkExport::send(const ControlRequest& request) {
   if (control_ == nullptr) {
     return report_soon(DeviceOutcome::of(-ENODEV));
   }
-  control_->abandon();
   control_->send(request,
                  [this, ticket = ticket_](std::int32_t result, const ControlRequest& answered) {
                    DeviceOutcome outcome = DeviceOutcome::of(result);
@@ -334,22 +332,21 @@ void UblkExport::on_queues(void (*work)(UblkQueue& queue), std::move_only_functi
   }
 }
 
-void UblkExport::fetch() {
-  on_queues([](UblkQueue& queue) { queue.fetch_all(); },
-            [this, ticket = ticket_] {
-              // A second visit: the turn of the first one has then handed the commands to the
-              // kernel, so that whatever undoes this finds them there.
-              on_queues([](UblkQueue&) {},
-                        [this, ticket] { report(ticket, DeviceOutcome::of(0)); });
-            });
-}
-
-void UblkExport::refuse_requests() {
+void UblkExport::work_on_queues(void (*work)(UblkQueue& queue)) {
   if (queues_.empty()) {
     return report_soon(DeviceOutcome::of(0));
   }
-  on_queues([](UblkQueue& queue) { queue.refuse_requests(); },
-            [this, ticket = ticket_] { report(ticket, DeviceOutcome::of(0)); });
+  on_queues(work, [this, ticket = ticket_] {
+    // On the second visit the turn of the first one has ended, with its io_uring_enter.
+    on_queues([](UblkQueue&) {}, [this, ticket] { report(ticket, DeviceOutcome::of(0)); });
+  });
+}
+
+void UblkExport::wind_up() {
+  if (control_ == nullptr) {
+    return report_soon(DeviceOutcome::of(0));
+  }
+  control_->wind_up([this] { report_soon(DeviceOutcome::of(0)); });
 }
 
 void UblkExport::take_back() {

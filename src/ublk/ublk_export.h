@@ -57,12 +57,14 @@ class UblkExport final : public BlockExport {
   void send(const ControlRequest& request);
   std::int32_t open_server_node(std::uint32_t id);
   Status make_queues(const DeviceAction& action);
-  void fetch();
-  void refuse_requests();
+  void wind_up();
   void take_back();
   void close_server_node();
   void try_block_node(const std::string& path);
   void check_unused();
+  /// Runs `work` on the shard of each queue, then reports. By then the kernel has got what the
+  /// queues have prepared, so that whatever comes next finds it there.
+  void work_on_queues(void (*work)(UblkQueue& queue));
   /// Runs `work` on the shard of each queue, then `then` here.
   void on_queues(void (*work)(UblkQueue& queue), std::move_only_function<void()> then);
   void queue_idle();

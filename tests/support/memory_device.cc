@@ -133,17 +133,25 @@ class MemoryDevice::Queue final : public BlockQueue {
 
 MemoryDevice::MemoryDevice(const Options& options, std::span<Shard* const> shards)
     : options_(options) {
-  void* memory = ::mmap(nullptr, options_.geometry.size_bytes(), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  CHECK(memory != MAP_FAILED);
-  data_ = static_cast<std::byte*>(memory);
+  if (options_.memory.empty()) {
+    void* memory = ::mmap(nullptr, options_.geometry.size_bytes(), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    data_ = static_cast<std::byte*>(memory);
+    owned_ = true;
+  } else {
+    CHECK(options_.memory.size() >= options_.geometry.size_bytes());
+    data_ = options_.memory.data();
+  }
   for (Shard* shard : shards) {
     queues_.push_back(std::make_unique<Queue>(*this, *shard));
   }
 }
 
 MemoryDevice::~MemoryDevice() {
-  ::munmap(data_, options_.geometry.size_bytes());
+  if (owned_) {
+    ::munmap(data_, options_.geometry.size_bytes());
+  }
 }
 
 unsigned MemoryDevice::queue_shard(unsigned index) const {

@@ -20,8 +20,9 @@ class MemoryDevice final : public BlockDevice {
  public:
   struct Options {
     BlockGeometry geometry;
-    bool keep_data = true;  ///< false: a null device, reads give what is in the buffer
-    bool late = false;      ///< complete in a later phase instead of before submit() returns
+    bool keep_data = true;        ///< false: a null device, reads give what is in the buffer
+    bool late = false;            ///< complete in a later phase instead of before submit() returns
+    std::span<std::byte> memory;  ///< keep the data here, such as in shared memory
   };
   struct Counts {
     std::array<std::uint64_t, 5> operations{};  ///< by BlockOp
@@ -59,6 +60,7 @@ class MemoryDevice final : public BlockDevice {
 
   Options options_;
   std::byte* data_ = nullptr;
+  bool owned_ = false;
   std::atomic<int> error_{0};
   std::atomic<bool> holding_{false};
   std::vector<std::unique_ptr<Queue>> queues_;

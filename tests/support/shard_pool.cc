@@ -38,13 +38,19 @@ ShardPool::~ShardPool() {
 
 bool ShardPool::run_until(const std::function<bool()>& done, Duration limit) {
   Reactor& reactor = control_->reactor();
-  bool expired = false;
-  Timer timer([](Timer&, void* flag) { *static_cast<bool*>(flag) = true; }, &expired);
-  reactor.arm(timer, Clock::now() + limit);
-  while (!done() && !expired) {
+  const Instant deadline = Clock::now() + limit;
+  // Wakes the shard now and then, for conditions that come about elsewhere.
+  static constexpr Duration kTick = milliseconds(10);
+  Timer tick(
+      [](Timer& timer, void* context) {
+        static_cast<Reactor*>(context)->arm(timer, Clock::now() + kTick);
+      },
+      &reactor);
+  reactor.arm(tick, Clock::now() + kTick);
+  while (!done() && Clock::now() < deadline) {
     reactor.turn(true);
   }
-  reactor.cancel(timer);
+  reactor.cancel(tick);
   return done();
 }
 
