@@ -24,6 +24,19 @@ std::string join(const std::vector<std::uint32_t>& numbers) {
   return text;
 }
 
+/// Why a subsystem with these namespaces has nothing to show, to follow its name.
+std::string why_none(const std::vector<nvme::Namespace*>& namespaces) {
+  if (namespaces.empty()) {
+    return " has no active namespace for this host";
+  }
+  std::string text = " has no namespace that can be shown as a block device";
+  for (const nvme::Namespace* block : namespaces) {
+    text += (block == namespaces.front() ? ": namespace " : "; namespace ") +
+            std::to_string(block->nsid()) + ": " + block->unusable();
+  }
+  return text;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Attachment>> Attachment::create(const AttachmentEnvironment& environment,
@@ -151,10 +164,7 @@ Status Attachment::choose_namespaces() {
   }
   if (chosen.empty()) {
     return fail(ErrorCode::kNotFound,
-                request_.controller.transport.id.subnqn +
-                    (controller_->namespaces().empty()
-                         ? " has no active namespace for this host"
-                         : " has no namespace that can be shown as a block device"));
+                request_.controller.transport.id.subnqn + why_none(controller_->namespaces()));
   }
   std::sort(chosen.begin(), chosen.end(), [](const nvme::Namespace* a, const nvme::Namespace* b) {
     return a->nsid() < b->nsid();

@@ -169,7 +169,8 @@ std::optional<std::string> find_process(const std::string& disk, const SystemPat
 std::optional<std::string> find_exclusive(const std::string& disk, const SystemPaths& paths) {
   const UniqueFd fd(::open((paths.dev + "/" + disk).c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
   if (!fd && errno == EBUSY) {
-    return std::string{"in use, perhaps mounted in another mount namespace or a container"};
+    return std::string{
+        "in use, perhaps mounted in another mount namespace or a container; stop that"};
   }
   return std::nullopt;
 }
