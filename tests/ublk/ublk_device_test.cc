@@ -346,7 +346,8 @@ TEST_F(UblkDeviceTest, ATakenNumberIsRefusedAndNothingIsLeft) {
 
 TEST_F(UblkDeviceTest, AStartThatIsStoppedHalfWayLeavesNothing) {
   make();
-  for (int turns = 0; turns < 60; turns += turns < 20 ? 1 : 5) {
+  bool live = false;
+  for (int turns = 0; !live && turns < 1000; turns++) {
     export_ = std::make_unique<UblkExport>(pool_->shards(), *device_, export_options_);
     int ended = 0;
     Status started;
@@ -354,10 +355,10 @@ TEST_F(UblkDeviceTest, AStartThatIsStoppedHalfWayLeavesNothing) {
       started = status;
       ended++;
     });
-    for (int i = 0; i < turns; i++) {
+    for (int i = 0; i < turns && export_->info().state != "live"; i++) {
       pool_->control().reactor().turn(true);
     }
-    const bool live = export_->info().state == "live";
+    live = export_->info().state == "live";
     export_->stop(true, [&](Status status) {
       EXPECT_TRUE(status.has_value()) << status.error().text;
       ended++;
