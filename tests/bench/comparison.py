@@ -45,7 +45,7 @@ def wait_until(what, condition, seconds=60):
 
 def programs_folder():
     """$NVUBLK_BIN, or where the release build puts the programs."""
-    folder = Path(os.environ.get("NVUBLK_BIN", ROOT / "build/release/tools"))
+    folder = Path(os.environ.get("NVUBLK_BIN") or ROOT / "build/release/tools")
     if not (folder / "nvublkd").exists():
         sys.exit(f"no nvublkd in {folder}: build first, or set NVUBLK_BIN")
     return folder

@@ -62,6 +62,7 @@ class MemoryDevice final : public BlockDevice {
   std::byte* data_ = nullptr;
   bool owned_ = false;
   std::atomic<int> error_{0};
+  std::atomic<std::uint64_t> completed_{0};
   std::atomic<bool> holding_{false};
   std::vector<std::unique_ptr<Queue>> queues_;
 };
