@@ -335,7 +335,9 @@ TEST_F(UblkDeviceTest, ATakenNumberIsRefusedAndNothingIsLeft) {
   {
     UblkExport second(pool_->shards(), *device_, export_options_);
     std::string text;
-    second.start([&](Status status) { text = status.error().step + ": " + status.error().text; });
+    second.start([&](Status status) {
+      text = status ? "it started" : status.error().step + ": " + status.error().text;
+    });
     ASSERT_TRUE(pool_->run_until([&] { return !text.empty(); }));
     EXPECT_EQ(text, "add the ublk device: /dev/ublkb3 exists already; choose another --id");
     EXPECT_EQ(second.info().state, "stopped");
