@@ -15,8 +15,8 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import (HOSTNQN, PROGRAMS, SUBNQN, CliTest, cpu_time_ns, open_files, resident_kib, run,
-                     threads, wait_until, zombie)
+from harness import (HOSTNQN, PROGRAMS, SUBNQN, CliTest, cpu_time_ns, open_files, refuses,
+                     resident_kib, run, threads, wait_until, zombie)
 
 
 class MainJob(CliTest):
@@ -246,7 +246,8 @@ class DaemonLife(CliTest):
         self.assertIn(f"another nvublkd (pid {pid})", second.err)
         self.assertEqual(self.nvublk("detach", "--all").status, 0)
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: zombie(pid), "the daemon is dead")
+        # The kernel closes a dead process's sockets a little after it is a zombie.
+        wait_until(lambda: zombie(pid) and refuses(self.socket), "the daemon is dead")
         self.must_fail("no daemon answers", "list")
         self.attach(target)
         self.assertNotEqual(self.daemon_pid(), pid)

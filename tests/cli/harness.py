@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -40,6 +41,16 @@ class Outcome:
 def run(*words, **more):
     return Outcome(subprocess.run([str(word) for word in words], capture_output=True, text=True,
                                   timeout=PATIENCE_S, check=False, **more))
+
+
+def refuses(path):
+    """Whether nobody listens at a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return True
+    return False
 
 
 def wait_until(condition, what):
