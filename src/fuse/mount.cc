@@ -46,15 +46,14 @@ Status remove_stale_mount(const MountPoint& at) {
   if (!is_mount_point(at.directory)) {
     return {};
   }
+  // Asks the server; without one the kernel answers by itself, with ECONNREFUSED if there never was
+  // a handshake.
   struct statfs status{};
-  if (::statfs(at.directory.c_str(), &status) == 0 ||
-      (errno != ENOTCONN && errno != ECONNABORTED && errno != EOPNOTSUPP)) {
+  const int error = ::statfs(at.directory.c_str(), &status) == 0 ? 0 : errno;
+  if (error != ENOTCONN && error != ECONNABORTED && error != ECONNREFUSED) {
     return fail(ErrorCode::kAlreadyExists,
                 at.directory + " is a mount point in use; another daemon may serve it, give this " +
                     "one another run directory or the device another name");
-  }
-  if (errno == EOPNOTSUPP) {
-    return fail(ErrorCode::kAlreadyExists, at.directory + " is served by another daemon");
   }
   clear_loop_devices_of(at.file);
   ::umount2(at.directory.c_str(), MNT_DETACH);

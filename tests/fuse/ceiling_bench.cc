@@ -28,7 +28,7 @@ constexpr Case kCases[] = {
 
 std::string measure(const std::string& path, const Case& test) {
   return output_of(
-      "fio --name=t --ioengine=io_uring --direct=1 --time_based --runtime=2 "
+      "fio --name=t --ioengine=io_uring --direct=1 --time_based --runtime=1 "
       "--norandommap --randrepeat=0 --output-format=json --filename=" +
       path + " " + test.options +
       " | jq -r '.jobs[0] | (.read.iops + .write.iops | floor | tostring) + \" IOPS, \""
@@ -71,7 +71,7 @@ int run(unsigned shards, int linger_s) {
       std::cout << path << ' ' << test.name << ": " << result << ", "
                 << static_cast<double>(after.enters - before.enters) / requests
                 << " io_uring_enter and " << (cpu_after - cpu_before) * 1e6 / requests
-                << " us of CPU per request\n";
+                << " us of CPU per request" << std::endl;
     }
   }
   std::cout << exported.device_path() << ' ' << exported.file_path() << std::endl;
