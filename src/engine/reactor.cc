@@ -1,5 +1,7 @@
 #include "engine/reactor.h"
 
+#include <algorithm>
+
 #include "engine/check.h"
 
 namespace nvublk {
@@ -21,6 +23,14 @@ unsigned run_all(List& list, Run run) {
 }
 
 }  // namespace
+
+QuietOp::QuietOp(Ended e) : ended(e) {
+  complete = [](RingOp& failed, std::int32_t result, std::uint32_t) {
+    auto& op = static_cast<QuietOp&>(failed);
+    IntrusiveList<QuietOp, QuietTag>::remove(op);
+    op.ended(op, result);
+  };
+}
 
 const char* idle_mode_name(IdleMode mode) {
   switch (mode) {
@@ -80,6 +90,7 @@ void Reactor::turn(bool may_sleep) {
   turning_ = true;
   turns_.add();
   now_ = Clock::now();
+  adapt_spin();
   unsigned progress = 0;
   // 1 mailbox
   progress += mailbox_.deliver();
@@ -111,6 +122,10 @@ void Reactor::flush_now() {
 }
 
 unsigned Reactor::reap_and_run() {
+  // Before completions prepare more of them.
+  if (ring_->all_submitted()) {
+    quiet_submitted_.splice_front(quiet_);
+  }
   const std::span<Uring::Reaped> batch = ring_->reap(batch_);
   unsigned progress = 0;
   for (auto poller = pollers_.begin(); poller != pollers_.end();) {
@@ -123,7 +138,12 @@ unsigned Reactor::reap_and_run() {
     reaped.op->complete(*reaped.op, reaped.result, reaped.flags);
   }
   completions_.add(batch.size());
-  return progress + static_cast<unsigned>(batch.size());
+  progress += static_cast<unsigned>(batch.size());
+  // A failure says so by the end of its submission: it was in this batch, if that was all.
+  if (batch.size() < batch_.size() && !ring_->overflown()) {
+    progress += run_all(quiet_submitted_, [](QuietOp& op) { op.ended(op, op.success_result); });
+  }
+  return progress;
 }
 
 unsigned Reactor::run_feeders() {
@@ -145,7 +165,7 @@ bool Reactor::may_sleep_now() {
   if (options_.mode == IdleMode::kBusy) {
     return false;
   }
-  if (options_.mode == IdleMode::kAdaptive && now_ - last_progress_ < options_.spin) {
+  if (options_.mode == IdleMode::kAdaptive && now_ - last_progress_ < spin_) {
     return false;
   }
   // Progress in this turn is no reason to stay awake: what is prepared leaves in the same
@@ -158,12 +178,27 @@ bool Reactor::may_sleep_now() {
   return mailbox_.prepare_sleep();
 }
 
+// Spinning pays if it finds the next event before a sleep would have begun: when it did not, the
+// time is better spent by whoever is to bring that event, on the same CPU maybe.
+void Reactor::adapt_spin() {
+  if (!slept_) {
+    return;
+  }
+  slept_ = false;
+  if (now_ - last_progress_ < options_.spin) {
+    spin_ = std::min(options_.spin, spin_ * 2 + options_.spin / 8);
+  } else {
+    spin_ = spin_ < options_.spin / 8 ? Duration::zero() : spin_ / 2;
+  }
+}
+
 void Reactor::enter(bool progress, bool may_sleep) {
   if (progress) {
     last_progress_ = now_;
   }
   if (may_sleep && !(progress && awake_on_progress_) && may_sleep_now()) {
     sleeps_.add();
+    slept_ = true;
     ring_->enter(timers_.next_deadline());
     mailbox_.awake();
     return;

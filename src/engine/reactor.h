@@ -21,6 +21,7 @@ struct PollerTag;
 struct FlushTag;
 struct FeedTag;
 struct DeferTag;
+struct QuietTag;
 
 /// Phase 3: something whose completions appear in memory (an NVMe completion queue, a CQ of verbs).
 class Poller : public ListHook<PollerTag> {
@@ -64,9 +65,19 @@ class Deferred : public ListHook<DeferTag> {
   void* context_;
 };
 
+/// An operation that is over when the kernel has taken it, and whose success has no completion:
+/// none of them ends a sleep early. Its SQE has IOSQE_CQE_SKIP_SUCCESS and never waits in the
+/// kernel. `ended` runs in phase 4, as for any other.
+struct QuietOp : RingOp, ListHook<QuietTag> {
+  using Ended = void (*)(QuietOp& op, std::int32_t result);
+  explicit QuietOp(Ended e);
+  Ended ended;
+  std::int32_t success_result = 0;  ///< what `ended` gets if nothing failed
+};
+
 enum class IdleMode : std::uint8_t {
   kBusy,       ///< never sleeps
-  kAdaptive,   ///< spins for a short while after the last event, then sleeps
+  kAdaptive,   ///< spins for a short while after an event if the next one mostly comes in it
   kInterrupt,  ///< never spins: submits and sleeps in one call
 };
 
@@ -78,7 +89,7 @@ class Reactor {
   struct Options {
     IdleMode mode = IdleMode::kAdaptive;
     Duration spin =
-        microseconds(50);  ///< adaptive: how long after the last event to go on spinning
+        microseconds(50);  ///< adaptive: how long after the last event to go on spinning, at most
     Uring::Options ring{};
   };
   struct Counters {
@@ -120,6 +131,10 @@ class Reactor {
   /// Has `feeder.feed()` called in phase 5 of this turn; of the next one, in and after that phase.
   void request_feed(Feeder& feeder);
   void cancel_feed(Feeder& feeder);
+  /// Has `op`, whose SQE is prepared, ended with its `success_result` once it was submitted and no
+  /// completion says otherwise. Only for who can wait for that until something else happens: the
+  /// reactor may sleep over it.
+  void expect_quietly(QuietOp& op) { quiet_.push_back(op); }
   /// Likewise `flusher.flush()` in phase 7, and `work` in phase 6.
   void request_flush(Flusher& flusher);
   void cancel_flush(Flusher& flusher);
@@ -155,7 +170,7 @@ class Reactor {
   };
   static constexpr std::size_t kBatch = 512;
 
-  explicit Reactor(const Options& options) : options_(options) {}
+  explicit Reactor(const Options& options) : options_(options), spin_(options.spin) {}
   void arm_wake();
   unsigned reap_and_run();
   unsigned run_feeders();
@@ -163,6 +178,7 @@ class Reactor {
   void flush_all();
   void enter(bool progress, bool may_sleep);
   bool may_sleep_now();
+  void adapt_spin();
 
   Options options_;
   std::unique_ptr<Uring> ring_;
@@ -176,6 +192,8 @@ class Reactor {
   bool awake_on_progress_ = false;
   Instant now_ = Clock::now();
   Instant last_progress_ = now_;
+  bool slept_ = false;  ///< in the turn before
+  Duration spin_{};     ///< adaptive: what pays now, up to Options::spin
   unsigned in_flight_ = 0;
   Counter turns_;
   Counter sleeps_;
@@ -186,6 +204,8 @@ class Reactor {
   IntrusiveList<Feeder, FeedTag> feeders_;
   IntrusiveList<Flusher, FlushTag> flushers_;
   IntrusiveList<Deferred, DeferTag> deferred_;
+  IntrusiveList<QuietOp, QuietTag> quiet_;            ///< prepared
+  IntrusiveList<QuietOp, QuietTag> quiet_submitted_;  ///< their completions were not seen yet
 };
 
 }  // namespace nvublk

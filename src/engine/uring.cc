@@ -118,6 +118,11 @@ std::span<Uring::Reaped> Uring::reap(std::span<Reaped> batch) {
   return batch.first(count);
 }
 
+bool Uring::overflown() const {
+  // relaxed: the kernel sets it before it leaves the call that did not find room.
+  return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW) != 0;
+}
+
 bool Uring::has_work() const {
   // relaxed: only a hint that the kernel sets; io_uring_enter itself synchronises.
   const unsigned flags = __atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED);

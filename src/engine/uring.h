@@ -48,6 +48,13 @@ class Uring {
   /// Takes up to batch.size() completions; returns the filled part.
   std::span<Reaped> reap(std::span<Reaped> batch);
 
+  /// Whether the kernel has taken all that was prepared.
+  bool all_submitted() const { return io_uring_sq_ready(&ring_) == 0; }
+  /// Whether a completion is kept back until there is room for it.
+  bool overflown() const;
+  /// Whether a successful operation may go without a completion (Linux 5.17).
+  bool can_skip_success() const { return (ring_.features & IORING_FEAT_CQE_SKIP) != 0; }
+
   /// Whether enter() would do anything: prepared SQEs, or task work that waits for us.
   bool has_work() const;
   static constexpr Instant kDoNotWait = Instant::min();

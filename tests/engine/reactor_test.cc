@@ -1,5 +1,6 @@
 #include "engine/reactor.h"
 
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <thread>
@@ -233,6 +234,102 @@ TEST_F(ReactorTest, AdaptiveSpinsAfterProgressAndThenSleeps) {
   EXPECT_EQ(log_.size(), 1U);
   EXPECT_GE(counters().sleeps, 1U);
   EXPECT_LE(counters().sleeps, 4U);
+}
+
+struct QuietLog : QuietOp {
+  explicit QuietLog(Log& l)
+      : QuietOp([](QuietOp& op, std::int32_t result) {
+          static_cast<QuietLog&>(op).log.emplace_back(std::to_string(result));
+        }),
+        log(l) {
+    success_result = 42;
+  }
+  Log& log;
+};
+
+TEST_F(ReactorTest, AQuietSuccessDoesNotEndASleepAndIsToldAfterIt) {
+  make(IdleMode::kInterrupt);
+  QuietLog op(log_);
+  io_uring_sqe* sqe = reactor().ring().prepare(op);
+  io_uring_prep_nop(sqe);
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  io_uring_sqe_set_data(sqe, static_cast<RingOp*>(&op));
+  reactor().expect_quietly(op);
+  Timer timer([](Timer&, void* log) { static_cast<Log*>(log)->emplace_back("timer"); }, &log_);
+  reactor().arm(timer, Clock::now() + milliseconds(2));
+  reactor().turn(true);
+  EXPECT_EQ(log_, Log{});
+  reactor().turn(false);
+  EXPECT_EQ(log_, (Log{"42", "timer"}));
+  reactor().turn(false);
+  EXPECT_EQ(log_.size(), 2U);
+  EXPECT_EQ(counters().completions, 0U);
+}
+
+TEST_F(ReactorTest, AQuietFailureIsToldOnceWithItsError) {
+  make(IdleMode::kInterrupt);
+  QuietLog op(log_);
+  io_uring_sqe* sqe = reactor().ring().prepare(op);
+  io_uring_prep_read(sqe, -1, &op, 1, 0);
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  io_uring_sqe_set_data(sqe, static_cast<RingOp*>(&op));
+  reactor().expect_quietly(op);
+  reactor().turn(true);
+  reactor().turn(false);
+  reactor().turn(false);
+  EXPECT_EQ(log_, (Log{std::to_string(-EBADF)}));
+}
+
+TEST_F(ReactorTest, AQuietOperationIsNotOverBeforeItWasSubmitted) {
+  make(IdleMode::kInterrupt);
+  reactor().turn(false);
+  QuietLog op(log_);
+  // Prepares `op` in the phase that ends quiet operations.
+  struct Later : RingOp {
+    Reactor* reactor = nullptr;
+    QuietLog* op = nullptr;
+  } later;
+  later.reactor = &reactor();
+  later.op = &op;
+  later.complete = [](RingOp& self, std::int32_t, std::uint32_t) {
+    auto& own = static_cast<Later&>(self);
+    io_uring_sqe* sqe = own.reactor->ring().prepare(*own.op);
+    io_uring_prep_nop(sqe);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data(sqe, static_cast<RingOp*>(own.op));
+    own.reactor->expect_quietly(*own.op);
+  };
+  io_uring_prep_nop(reactor().ring().prepare(later));
+  reactor().turn(false);
+  reactor().turn(false);
+  EXPECT_EQ(log_, Log{});
+  reactor().turn(false);
+  EXPECT_EQ(log_, Log{"42"});
+}
+
+TEST_F(ReactorTest, AdaptiveStopsSpinningWhenEventsComeLate) {
+  make(IdleMode::kAdaptive, microseconds(200));
+  struct Ticker {
+    Reactor& reactor;
+    int ticks = 0;
+    Timer timer{[](Timer& t, void* context) {
+                  auto& self = *static_cast<Ticker*>(context);
+                  self.ticks++;
+                  self.reactor.arm(t, Clock::now() + milliseconds(2));
+                },
+                this};
+  } ticker{reactor()};
+  reactor().arm(ticker.timer, Clock::now());
+  while (ticker.ticks < 12) {
+    reactor().turn(true);
+  }
+  const std::uint64_t before = counters().turns;
+  while (ticker.ticks < 22) {
+    reactor().turn(true);
+  }
+  // A turn that fires the timer and sleeps, and no other; a signal may end a sleep early.
+  EXPECT_LE(counters().turns - before, 14U);
+  reactor().cancel(ticker.timer);
 }
 
 TEST_F(ReactorTest, AdaptiveSleepsAlsoWhenNothingEverHappened) {

@@ -40,9 +40,10 @@ class PduSender {
   /// `command.current` has become an R2T to answer.
   void queue_transfer(TcpCommand& command);
 
-  bool has_work() {
-    return batch_at_ < batch_count_ || unfinished_.command != nullptr || !capsules_.empty() ||
-           !transfers_.empty();
+  bool has_work() { return batch_at_ < batch_count_ || has_more(); }
+  /// Whether there is something that build() left for later.
+  bool has_more() {
+    return unfinished_.command != nullptr || !capsules_.empty() || !transfers_.empty();
   }
   /// What to send now: the rest of the last batch, or a new one; empty when there is nothing. Stays
   /// where it is until sent().

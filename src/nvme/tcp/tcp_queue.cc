@@ -70,8 +70,14 @@ void TcpQueue::flush() {
     return;
   }
   const std::span<iovec> pieces = session_.build_send();
-  if (!pieces.empty()) {
+  if (pieces.empty()) {
+    return;
+  }
+  // What comes next is an answer, or a new request: the result of the send can wait for it.
+  if (session_.has_more()) {
     socket_.send(pieces);
+  } else {
+    socket_.send_quietly(pieces);
   }
 }
 

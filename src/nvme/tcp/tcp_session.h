@@ -40,6 +40,8 @@ class TcpSession {
   /// Queues the capsule of `request`; it leaves with the next build_send().
   void submit(Request& request);
   bool has_work() { return sender_.has_work(); }
+  /// Whether there is something that build_send() left for later.
+  bool has_more() { return sender_.has_more(); }
   /// See PduSender::build() and sent(). Delivers completions that waited for the send.
   std::span<iovec> build_send() { return sender_.build(); }
   void sent(std::size_t bytes);

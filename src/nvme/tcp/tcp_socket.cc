@@ -23,6 +23,7 @@ Status set_int_option(int fd, int level, int option, int value, const char* name
 TcpSocket::TcpSocket(Reactor& reactor, TcpSocketOwner& owner)
     : reactor_(reactor),
       owner_(owner),
+      quiet_send_(*this),
       closed_([](Deferred&, void* self) { static_cast<TcpSocket*>(self)->ended_closed(); }, this) {
   for (Op* op : {&connect_, &send_, &receive_, &cancel_connect_, &cancel_send_, &cancel_receive_}) {
     op->socket = this;
@@ -40,6 +41,7 @@ TcpSocket::TcpSocket(Reactor& reactor, TcpSocketOwner& owner)
   };
   send_.complete = [](RingOp& op, std::int32_t result, std::uint32_t) {
     TcpSocket& self = *static_cast<Op&>(op).socket;
+    self.full_ = false;
     self.op_ended(self.send_);
     if (!self.closing_) {
       self.owner_.on_socket_sent(result);
@@ -56,8 +58,8 @@ TcpSocket::~TcpSocket() {
 }
 
 bool TcpSocket::busy() const {
-  return connect_.busy || send_.busy || receive_.busy || cancel_connect_.busy ||
-         cancel_send_.busy || cancel_receive_.busy;
+  return connect_.busy || sending() || receive_.busy || cancel_connect_.busy || cancel_send_.busy ||
+         cancel_receive_.busy;
 }
 
 Status TcpSocket::open(const Options& options) {
@@ -119,18 +121,59 @@ void TcpSocket::connect() {
 
 void TcpSocket::send(std::span<iovec> pieces) {
   CHECK(!closing_ && !pieces.empty());
-  constexpr unsigned kFlags = MSG_NOSIGNAL | MSG_WAITALL;
   io_uring_sqe* sqe = begin(send_);
+  prepare_send(sqe, pieces, 0);
+  io_uring_sqe_set_data(sqe, &send_);
+}
+
+// With MSG_DONTWAIT the kernel sends what fits while it takes the operation, and fails it there if
+// that is not all.
+void TcpSocket::send_quietly(std::span<iovec> pieces) {
+  if (full_ || !reactor_.ring().can_skip_success()) {
+    send(pieces);
+    return;
+  }
+  CHECK(fd_ && !closing_ && !sending() && !pieces.empty());
+  quiet_send_busy_ = true;
+  std::size_t bytes = 0;
+  for (const iovec& piece : pieces) {
+    bytes += piece.iov_len;
+  }
+  quiet_send_.success_result = static_cast<std::int32_t>(bytes);
+  io_uring_sqe* sqe = reactor_.ring().prepare(quiet_send_);
+  prepare_send(sqe, pieces, MSG_DONTWAIT);
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  io_uring_sqe_set_data(sqe, static_cast<RingOp*>(&quiet_send_));
+  reactor_.expect_quietly(quiet_send_);
+}
+
+void TcpSocket::prepare_send(io_uring_sqe* sqe, std::span<iovec> pieces, unsigned flags) {
+  flags |= MSG_NOSIGNAL | MSG_WAITALL;
   if (pieces.size() == 1) {
     io_uring_prep_send(sqe, fd_.get(), pieces[0].iov_base, pieces[0].iov_len,
-                       static_cast<int>(kFlags));
-  } else {
-    send_message_ = {};
-    send_message_.msg_iov = pieces.data();
-    send_message_.msg_iovlen = pieces.size();
-    io_uring_prep_sendmsg(sqe, fd_.get(), &send_message_, kFlags);
+                       static_cast<int>(flags));
+    return;
   }
-  io_uring_sqe_set_data(sqe, &send_);
+  send_message_ = {};
+  send_message_.msg_iov = pieces.data();
+  send_message_.msg_iovlen = pieces.size();
+  io_uring_prep_sendmsg(sqe, fd_.get(), &send_message_, flags);
+}
+
+TcpSocket::QuietSend::QuietSend(TcpSocket& s)
+    : QuietOp([](QuietOp& op, std::int32_t result) {
+        static_cast<QuietSend&>(op).socket.on_quiet_sent(result);
+      }),
+      socket(s) {}
+
+void TcpSocket::on_quiet_sent(std::int32_t result) {
+  quiet_send_busy_ = false;
+  ended_one();
+  if (closing_) {
+    return;
+  }
+  full_ = result != quiet_send_.success_result;
+  owner_.on_socket_sent(result == -EAGAIN ? 0 : result);
 }
 
 void TcpSocket::receive(std::span<iovec> pieces, bool likely_empty) {
@@ -194,6 +237,10 @@ void TcpSocket::cancel(Op& target, Op& op) {
 
 void TcpSocket::op_ended(Op& op) {
   op.busy = false;
+  ended_one();
+}
+
+void TcpSocket::ended_one() {
   if (closing_ && !busy()) {
     reactor_.defer(closed_);
   }

@@ -51,9 +51,11 @@ class TcpSocket {
   void connect();
   /// The pieces, and what they point to, stay until the result comes.
   void send(std::span<iovec> pieces);
+  /// The same for who does not need the result before something else happens: it may come late.
+  void send_quietly(std::span<iovec> pieces);
   /// `likely_empty`: nothing is there yet, so wait first and try then.
   void receive(std::span<iovec> pieces, bool likely_empty);
-  bool sending() const { return send_.busy; }
+  bool sending() const { return send_.busy || quiet_send_busy_; }
   bool receiving() const { return receive_.busy; }
   /// Ends in on_socket_closed(), never from within this call. Once only.
   void close();
@@ -64,8 +66,16 @@ class TcpSocket {
     bool busy = false;
   };
 
+  struct QuietSend : QuietOp {
+    explicit QuietSend(TcpSocket& s);
+    TcpSocket& socket;
+  };
+
   Status prepare(const Options& options);
   io_uring_sqe* begin(Op& op);
+  void prepare_send(io_uring_sqe* sqe, std::span<iovec> pieces, unsigned flags);
+  void on_quiet_sent(std::int32_t result);
+  void ended_one();
   void issue_receive(bool poll_first);
   void cancel(Op& target, Op& op);
   void on_receive(std::int32_t result, std::uint32_t flags);
@@ -79,6 +89,7 @@ class TcpSocket {
   SocketAddress peer_;
   Op connect_;
   Op send_;
+  QuietSend quiet_send_;
   Op receive_;
   Op cancel_connect_;
   Op cancel_send_;
@@ -89,6 +100,8 @@ class TcpSocket {
   bool poll_first_works_ = true;
   bool polled_first_ = false;
   bool closing_ = false;
+  bool quiet_send_busy_ = false;
+  bool full_ = false;  ///< the socket did not take all of a send at once
   Deferred closed_;
 };
 
