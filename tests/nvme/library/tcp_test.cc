@@ -323,35 +323,32 @@ TEST_F(LibraryTcpTest, EightSilentControllersOf64DelayNoOtherAndFailAtTheirStep)
   TransportId silent_id = id(target_->options().subnqn);
   silent_id.trsvcid = std::to_string(silent.port());
 
-  std::vector<Instant> ready;
+  unsigned ready = 0;
   std::vector<Error> failures;
   ProbeCallbacks callbacks;
   callbacks.attach = [&](const TransportId&, Controller&, const ControllerOptions&) {
     EXPECT_TRUE(failures.empty()) << "a silent one delayed this one";
-    ready.push_back(Clock::now());
+    ready++;
   };
   callbacks.attach_fail = [&](const TransportId&, const Error& error) {
     failures.push_back(error);
   };
   std::vector<std::unique_ptr<ProbeContext>> contexts;
-  const Instant start = Clock::now();
-  const Duration deadline = seconds(5);
   for (unsigned i = 0; i < 64; i++) {
     ControllerOptions options = initiator_->default_options();
     options.host.id.bytes[1] = static_cast<std::uint8_t>(i);
     options.host.nqn = uuid_nqn(options.host.id);
-    options.admin_timeout = std::chrono::duration_cast<milliseconds>(deadline);
+    options.admin_timeout = seconds(10);
     auto context = initiator_->connect_async(i % 8 == 0 ? silent_id : id(target_->options().subnqn),
                                              options, callbacks);
     ASSERT_TRUE(context) << context.error().text;
     contexts.push_back(std::move(*context));
   }
-  const Instant limit = start + seconds(60);
+  const Instant limit = Clock::now() + seconds(60);
   while (!contexts.empty() && Clock::now() < limit) {
     std::erase_if(contexts, [](const auto& context) { return context->poll() == 0; });
   }
-  ASSERT_EQ(ready.size(), 56u);
-  EXPECT_LT(ready.back() - start, deadline);
+  EXPECT_EQ(ready, 56u);
   ASSERT_EQ(failures.size(), 8u);
   for (const Error& error : failures) {
     EXPECT_EQ(error.code, ErrorCode::kTimeout) << error.text;
