@@ -14,6 +14,7 @@
 
 namespace nvublk {
 
+/// Owns memory for data. Not to be released while a DmaUse of it lives.
 class DmaRegion {
  public:
   /// Zeroed, page aligned memory of at least `length_bytes`. Falls back from huge pages to normal
@@ -34,10 +35,15 @@ class DmaRegion {
   DmaRegion& operator=(const DmaRegion&) = delete;
   ~DmaRegion();
 
+  /// Its first byte; null if there is none.
   std::byte* data() const { return data_; }
+  /// At least what was asked for.
   std::size_t size_bytes() const { return length_bytes_; }
+  /// All of it.
   std::span<std::byte> span() const { return {data_, length_bytes_}; }
+  /// Whether it is made of huge pages.
   bool huge() const { return huge_; }
+  /// Whether its pages cannot be swapped out.
   bool locked() const { return locked_; }
 
  private:

@@ -10,24 +10,30 @@
 
 namespace nvublk {
 
+/// How much a message matters; what is below the level that is set is not written.
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarning, kError };
 
 /// Sets the level below which nothing is written; kInfo unless told.
 void set_log_level(LogLevel level);
+/// The level that is set.
 LogLevel log_level();
 
 /// Writes "SUBSYSTEM: text".
 void log_message(LogLevel level, std::string_view subsystem, std::string_view text);
 
+/// What only a developer wants to know.
 inline void log_debug(std::string_view subsystem, std::string_view text) {
   log_message(LogLevel::kDebug, subsystem, text);
 }
+/// What an administrator may want to know.
 inline void log_info(std::string_view subsystem, std::string_view text) {
   log_message(LogLevel::kInfo, subsystem, text);
 }
+/// What is not as it should be, and was dealt with.
 inline void log_warning(std::string_view subsystem, std::string_view text) {
   log_message(LogLevel::kWarning, subsystem, text);
 }
+/// What failed.
 inline void log_error(std::string_view subsystem, std::string_view text) {
   log_message(LogLevel::kError, subsystem, text);
 }

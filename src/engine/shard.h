@@ -12,13 +12,15 @@
 
 namespace nvublk {
 
+/// See the top of this file. One for each thread that polls.
 class Shard {
  public:
+  /// How the thread and its reactor are set up.
   struct Options {
-    unsigned id = 0;
-    int cpu = -1;  ///< the CPU to pin the thread to, -1: none
-    std::string name{};
-    Reactor::Options reactor{};
+    unsigned id = 0;             ///< for status and logs
+    int cpu = -1;                ///< the CPU to pin the thread to, -1: none
+    std::string name{};          ///< the thread's name
+    Reactor::Options reactor{};  ///< when it sleeps, and its ring
   };
 
   /// Starts a thread that runs the reactor until the shard is destroyed.
@@ -37,10 +39,15 @@ class Shard {
   /// The shard of the calling thread, null if it has none.
   static Shard* current();
 
+  /// As in its options.
   unsigned id() const { return options_.id; }
+  /// The CPU that it is pinned to, -1 for none.
   int cpu() const { return options_.cpu; }
+  /// As in its options.
   const std::string& name() const { return options_.name; }
+  /// Its loop; whoever adopted the shard turns it.
   Reactor& reactor() { return *reactor_; }
+  /// Whether the calling thread is its thread.
   bool is_current() const { return current() == this; }
 
   /// Any thread: runs `task` on this shard, after what was posted before; a task that the shard
@@ -63,6 +70,7 @@ class Shard {
   /// From here on this shard's thread must not allocate while `turn` runs I/O; tests count
   /// operator new on threads for which sealed() is true.
   static void seal_current_thread(bool sealed);
+  /// Whether seal_current_thread(true) is in force for the calling thread.
   static bool current_thread_sealed();
 
  private:

@@ -130,6 +130,10 @@ void Controller::Impl::perform(ControllerShutdown&, const ControlAction& action)
   perform_action(action);
 }
 
+// A step has the deadline, so that the user reads that nothing answered. A command with one of the
+// same length would race it, and end with a path error; it only has to end the connection later.
+constexpr Duration kBeyondStep = seconds(1);
+
 void Controller::Impl::perform_action(const ControlAction& action) {
   switch (action.kind) {
     case ControlAction::Kind::kConnectAdminQueue: {
@@ -143,13 +147,14 @@ void Controller::Impl::perform_action(const ControlAction& action) {
       send_fabrics_connect(options_.disable_sq_flow_control);
       return;
     case ControlAction::Kind::kGetProperty:
-      send_admin(command::property_get(action.property), {}, options_.admin_timeout);
+      send_admin(command::property_get(action.property), {}, options_.admin_timeout + kBeyondStep);
       return;
     case ControlAction::Kind::kSetProperty:
-      send_admin(command::property_set(action.property, action.value), {}, options_.admin_timeout);
+      send_admin(command::property_set(action.property, action.value), {},
+                 options_.admin_timeout + kBeyondStep);
       return;
     case ControlAction::Kind::kAdminCommand:
-      send_admin(action.sqe, action.data, options_.admin_timeout);
+      send_admin(action.sqe, action.data, options_.admin_timeout + kBeyondStep);
       return;
     case ControlAction::Kind::kConnectIoQueues:
       connect_io_queues();

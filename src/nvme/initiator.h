@@ -87,6 +87,7 @@ class DetachContext {
   std::vector<std::shared_ptr<Connection>> closing_;
 };
 
+/// See the top of this file.
 class Initiator {
  public:
   /// `defaults`: what options begin with; application_queues is always set. `maker` and `shard`
@@ -97,6 +98,7 @@ class Initiator {
   Initiator(const Initiator&) = delete;
   Initiator& operator=(const Initiator&) = delete;
 
+  /// What options begin with in probe callbacks.
   const ControllerOptions& default_options() const { return defaults_; }
 
   /// Looks for controllers: all that a discovery subsystem's log lists when `id` names one, else
@@ -111,10 +113,12 @@ class Initiator {
                                                       ProbeCallbacks callbacks);
   /// A loop over connect_async.
   Result<Controller*> connect(const TransportId& id, const ControllerOptions& options);
+  /// With the default options.
   Result<Controller*> connect(const TransportId& id) { return connect(id, defaults_); }
 
   /// Null if it is not attached.
   Controller* find(const TransportId& id, const std::string& hostnqn) const;
+  /// Those that are ready and not being detached.
   std::vector<Controller*> attached() const;
   /// How often it was attached and not detached.
   unsigned references(const Controller& controller) const;

@@ -12,18 +12,16 @@ namespace nvublk::nvme {
 
 namespace {
 
-constexpr std::uint32_t kMaxRequests = 65536;
-
 Status check(const IoQueuePairOptions& options) {
   if (options.priority != QueuePriority::kUrgent) {
     return fail(ErrorCode::kUnsupported,
                 "queue priorities need weighted round robin arbitration; with round robin only "
                 "urgent is possible");
   }
-  if (options.requests > kMaxRequests) {
-    return fail(ErrorCode::kInvalidArgument, "a queue pair has at most " +
-                                                 std::to_string(kMaxRequests) + " requests, not " +
-                                                 std::to_string(options.requests));
+  if (options.requests > IoQueuePairOptions::kMaxRequests) {
+    return fail(ErrorCode::kInvalidArgument,
+                "a queue pair has at most " + std::to_string(IoQueuePairOptions::kMaxRequests) +
+                    " requests, not " + std::to_string(options.requests));
   }
   if (options.interrupts && options.delay_submit) {
     return fail(ErrorCode::kInvalidArgument,

@@ -35,7 +35,10 @@ struct PollGroupTag;
 /// QPRIO of Create I/O Submission Queue. [Base 2.1 §5.2.2]
 enum class QueuePriority : std::uint8_t { kUrgent = 0, kHigh = 1, kMedium = 2, kLow = 3 };
 
+/// What a queue pair is allocated with; IoQueuePair::options() has what is in force.
 struct IoQueuePairOptions {
+  static constexpr std::uint32_t kMaxRequests = 65536;  ///< the most `requests` may be
+
   /// Anything but kUrgent needs weighted round robin arbitration.
   QueuePriority priority = QueuePriority::kUrgent;
   std::uint32_t queue_size = 0;  ///< commands at the device at a time; 0: the controller's option
@@ -48,14 +51,15 @@ struct IoQueuePairOptions {
 
 /// One command for an I/O queue pair. Memory that it points to has to stay until it has ended.
 struct IoCommand {
+  /// The end of the command: its status, and the completion entry as it came.
   using Done = Request::Done;
 
-  spec::SubmissionEntry sqe;  ///< complete but for the CID and the data pointer
-  const iovec* iov = nullptr;
-  std::uint32_t iov_count = 0;
-  Done done = nullptr;
-  void* context = nullptr;
-  void* tag = nullptr;  ///< what abort_matching() looks for, null: the context
+  spec::SubmissionEntry sqe;    ///< complete but for the CID and the data pointer
+  const iovec* iov = nullptr;   ///< the data's memory; less than 4 GiB in all
+  std::uint32_t iov_count = 0;  ///< 0: no data
+  Done done = nullptr;          ///< runs once; never from within submit()
+  void* context = nullptr;      ///< what `done` gets
+  void* tag = nullptr;          ///< what abort_matching() looks for, null: the context
 };
 
 /// A command under way. Its queue pair's, not the application's.
@@ -78,14 +82,16 @@ struct IoRequest : ListHook<IoRequestTag> {
   spec::CompletionEntry cqe;
 };
 
+/// Counts since the queue pair was allocated.
 struct IoQueuePairStatistics {
-  std::uint64_t polls = 0;
-  std::uint64_t idle_polls = 0;  ///< that found nothing
-  std::uint64_t completions = 0;
-  std::uint64_t submitted = 0;
-  std::uint64_t queued = 0;  ///< commands that had to wait
+  std::uint64_t polls = 0;        ///< calls of process_completions(), and of its poll group's
+  std::uint64_t idle_polls = 0;   ///< that found nothing
+  std::uint64_t completions = 0;  ///< callbacks that ran
+  std::uint64_t submitted = 0;    ///< commands given to the transport
+  std::uint64_t queued = 0;       ///< commands that had to wait
 };
 
+/// See the top of this file. Freed by its Pointer, which may be after its controller is gone.
 class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener {
  public:
   /// Frees: what is outstanding or waits ends with Aborted - SQ Deletion first. From within a
@@ -93,6 +99,7 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
   struct Free {
     void operator()(IoQueuePair* queue_pair) const { queue_pair->free(); }
   };
+  /// Owns a queue pair.
   using Pointer = std::unique_ptr<IoQueuePair, Free>;
   /// `cid` of the command that took too long; it goes on: abort it, or reset the controller.
   using TimedOut = void (*)(void* context, IoQueuePair& queue_pair, std::uint16_t cid);
@@ -102,18 +109,27 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
                                   const ControllerOptions& controller,
                                   const IoQueuePairOptions& options);
 
+  /// On which all calls are made.
   Shard& shard() { return shard_; }
+  /// Its queue id, the controller's own: 1 and up. [Base 2.1 §3.3]
   std::uint16_t qid() const { return queue_pair_.qid(); }
   /// As they are in force.
   const IoQueuePairOptions& options() const { return options_; }
+  /// Commands are sent while it is kLive.
   QueueState state() const { return queue_pair_.state(); }
+  /// Who disconnected it last; kNone once it connects again.
   QueueFailure failure() const { return failure_; }
   /// Why it was last disconnected, a sentence; empty if it never was.
   const std::string& failure_text() const { return failure_text_; }
+  /// Whether it is a member of a PollGroup.
   bool in_group() const { return group_ != nullptr; }
+  /// Counts since it was allocated.
   const IoQueuePairStatistics& statistics() const { return statistics_; }
+  /// Commands at the device.
   std::uint32_t outstanding() const { return outstanding_count_; }
+  /// Commands that wait for room at the device, or for the connection.
   std::uint32_t waiting() const { return queued_count_; }
+  /// How many more submit() would take now.
   std::uint32_t free_requests() const { return options_.requests - used_count_; }
   /// Whether submit() takes commands: it is connected or connecting, and its controller is there.
   bool usable() const;
@@ -126,13 +142,16 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
   /// Begins to close. What is outstanding or waits ends with Aborted - SQ Deletion, in
   /// process_completions(). Harmless when disconnected.
   void disconnect();
-  /// As connect(), for a queue pair that was connected before; 0 when it still is.
+  /// As connect(), for a queue pair that was connected before; 0 when it still is, -EAGAIN while it
+  /// is being closed.
   int reconnect();
   /// Polls until it is connected (success) or disconnected (why). Not from within a turn.
   Status wait_connected();
   /// DNR of the status of commands that end because the queue pair is closed.
   void set_abort_dnr(bool dnr) { abort_dnr_ = dnr; }
 
+  /// Takes a command, which is copied; 0 or an error of the list at the top of this file. It never
+  /// calls back from within.
   int submit(const IoCommand& command);
   /// Polls once, then runs up to `max` callbacks (0: all that can run now). Returns how many ran;
   /// -ENXIO when none did and none will.
@@ -140,7 +159,9 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
 
   /// `limit` of zero: no timeouts. The callback runs in process_completions().
   void set_timeout(Duration limit, TimedOut timed_out, void* context);
+  /// Lets commands of an opcode end with an error of the caller's; see InjectedError.
   void inject_error(const InjectedError& error) { injector_.add(error); }
+  /// Ends what inject_error() began for `opcode`.
   void remove_injected_error(std::uint8_t opcode) { injector_.remove(opcode); }
 
   /// Ends commands with `tag` that still wait, with Abort Requested; and calls

@@ -11,17 +11,20 @@
 
 namespace nvublk::nvme {
 
+/// What a group is made with.
 struct PollGroupOptions {
   bool interrupts = false;  ///< wait() sleeps until something has happened
 };
 
+/// Counts since the group was made.
 struct PollGroupStatistics {
-  std::uint64_t polls = 0;
-  std::uint64_t idle_polls = 0;
-  std::uint64_t completions = 0;
-  std::uint64_t sleeps = 0;
+  std::uint64_t polls = 0;        ///< calls of process_completions() that polled
+  std::uint64_t idle_polls = 0;   ///< that found nothing
+  std::uint64_t completions = 0;  ///< callbacks that ran, of all members
+  std::uint64_t sleeps = 0;       ///< of wait()
 };
 
+/// See the top of this file.
 class PollGroup {
  public:
   /// Told of every member that is found disconnected, each time. The callback may reconnect it,
@@ -52,7 +55,9 @@ class PollGroup {
   /// one descriptor. -EINVAL without interrupts.
   int wait(Duration limit);
 
+  /// Counts since it was made.
   PollGroupStatistics statistics() const { return statistics_; }
+  /// How many members there are.
   std::size_t size() const { return members_.size(); }
   /// -EBUSY while there are members; otherwise the group may be destroyed.
   int destroy() const;

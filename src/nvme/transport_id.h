@@ -22,7 +22,8 @@ enum class Trtype : std::uint16_t {
   kPcie = 256,
 };
 
-/// [Base 2.1 §5.1.12]; kNone when the address is a host name, or the transport has no families.
+/// The family of an address; none when it is a host name, or the transport has no families.
+/// [Base 2.1 §5.1.12]
 enum class Adrfam : std::uint8_t {
   kNone = 0,
   kIpv4 = 1,
@@ -36,20 +37,21 @@ std::string_view trtype_name(Trtype trtype);
 /// "IPv4", "IPv6", "IB", "FC"; empty for kNone.
 std::string_view adrfam_name(Adrfam adrfam);
 
-/// Reads a name of trtype_name() in any case.
+/// Reads what trtype_name() writes, in any case.
 Result<Trtype> parse_trtype(std::string_view text);
-/// Reads a name of adrfam_name() in any case.
+/// Reads what adrfam_name() writes, in any case.
 Result<Adrfam> parse_adrfam(std::string_view text);
 
+/// Which transport, where, and which subsystem. A plain value; complete() checks it.
 struct TransportId {
-  static constexpr std::size_t kMaxTraddrLength = 256;
-  static constexpr std::size_t kMaxTrsvcidLength = 32;
+  static constexpr std::size_t kMaxTraddrLength = 256;  ///< characters. [Base 2.1 §5.1.12]
+  static constexpr std::size_t kMaxTrsvcidLength = 32;  ///< characters. [Base 2.1 §5.1.12]
 
-  Trtype trtype = Trtype::kTcp;
-  Adrfam adrfam = Adrfam::kNone;
-  std::string traddr;   ///< IP address or host name, "DDDD:BB:DD.F" for PCIe
-  std::string trsvcid;  ///< port number; empty for PCIe
-  std::string subnqn;   ///< the discovery NQN when a fabric's id names no subsystem
+  Trtype trtype = Trtype::kTcp;   ///< how
+  Adrfam adrfam = Adrfam::kNone;  ///< complete() sets it for a literal address
+  std::string traddr;             ///< IP address or host name, "DDDD:BB:DD.F" for PCIe
+  std::string trsvcid;            ///< port number; empty for PCIe
+  std::string subnqn;             ///< the discovery NQN when a fabric's id names no subsystem
 
   /// Reads either form; the result is complete() and checked.
   static Result<TransportId> parse(std::string_view text);
@@ -66,25 +68,28 @@ struct TransportId {
   /// resolve to. Fibre Channel has no URI: SPDK's form again.
   std::string to_uri() const;
 
+  /// Whether there is a network in between: all but PCIe.
   bool is_fabrics() const { return trtype != Trtype::kPcie; }
+  /// Whether it names a discovery subsystem. [Base 2.1 §3.1.3.3]
   bool is_discovery() const;
 };
 
 /// What an id in SPDK's form may say besides, for programs that take it as their only argument.
 struct TransportIdExtras {
-  std::string hostnqn;
-  std::string hostaddr;
-  std::string hostsvcid;
+  std::string hostnqn;     ///< 1 to 223 bytes; empty: not given
+  std::string hostaddr;    ///< an IP address; empty: not given
+  std::string hostsvcid;   ///< a port number; empty: not given
   std::uint32_t nsid = 0;  ///< 0: not given
 };
 
+/// All that a text said.
 struct ParsedTransportId {
-  TransportId id;
-  TransportIdExtras extras;
+  TransportId id;            ///< complete and checked
+  TransportIdExtras extras;  ///< checked
 };
 
 /// As TransportId::parse(), with the keys hostnqn, hostaddr, hostsvcid and ns; alt_traddr and
-/// priority are skipped.
+/// priority are checked and skipped. What is given twice has its last value, as in SPDK.
 Result<ParsedTransportId> parse_transport_id(std::string_view text);
 
 /// The port that is meant when none is given: 4420, or 8009 for TCP discovery. [TCP 1.1 §3.1]
@@ -93,6 +98,7 @@ std::uint16_t default_port(Trtype trtype, bool discovery);
 /// Order and equality as SPDK has them: PCIe by the parsed address only; fabrics by family, address
 /// (IP addresses by value, names in any case), service in any case, and NQN.
 std::weak_ordering compare(const TransportId& left, const TransportId& right);
+/// Whether compare() finds no difference.
 inline bool operator==(const TransportId& left, const TransportId& right) {
   return std::is_eq(compare(left, right));
 }

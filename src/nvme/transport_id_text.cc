@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "nvme/ip_address.h"
+#include "nvme/nqn.h"
 #include "nvme/text.h"
 #include "nvme/transport_id.h"
 
@@ -51,11 +52,61 @@ Result<KeyValue> next_pair(std::string_view& text) {
   return pair;
 }
 
+std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t least,
+                                          std::uint32_t most) {
+  std::uint32_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc{} || stop != end || value < least || value > most) return std::nullopt;
+  return value;
+}
+
 Status store_nsid(std::string_view value, std::uint32_t& nsid) {
-  const char* end = value.data() + value.size();
-  const auto [stop, error] = std::from_chars(value.data(), end, nsid);
-  if (error == std::errc{} && stop == end && nsid != 0 && nsid != 0xffffffff) return {};
-  return refuse("the namespace id " + text::quote(value) + " is not a number from 1 to 4294967294");
+  const std::optional<std::uint32_t> number = parse_number(value, 1, 0xfffffffe);
+  if (!number) {
+    return refuse("the namespace id " + text::quote(value) +
+                  " is not a number from 1 to 4294967294");
+  }
+  nsid = *number;
+  return {};
+}
+
+Status store_host_address(const std::string& value, std::string& hostaddr) {
+  if (!IpAddress::parse(value)) {
+    return refuse("the source address " + text::quote(value) + " is not an IP address");
+  }
+  hostaddr = value;
+  return {};
+}
+
+Status store_host_service(const std::string& value, std::string& hostsvcid) {
+  if (!parse_number(value, 1, 65535)) {
+    return refuse("the source port " + text::quote(value) +
+                  " is not a port number from 1 to 65535");
+  }
+  hostsvcid = value;
+  return {};
+}
+
+// What is not part of the identity. SPDK gives its ids priorities of at most 4 characters.
+Status store_extra(const std::string& key, const std::string& value, TransportIdExtras& extras) {
+  if (key == "hostnqn") {
+    extras.hostnqn = value;
+    return check_nqn_usable(value, "the host NQN");
+  }
+  if (key == "hostaddr") return store_host_address(value, extras.hostaddr);
+  if (key == "hostsvcid") return store_host_service(value, extras.hostsvcid);
+  if (key == "ns") return store_nsid(value, extras.nsid);
+  if (key == "alt_traddr") {
+    if (value.size() <= TransportId::kMaxTraddrLength) return {};
+    return refuse("the address " + text::quote(value) + " is longer than 256 characters");
+  }
+  if (key == "priority") {
+    if (parse_number(value, 0, 9999)) return {};
+    return refuse("the priority " + text::quote(value) + " is not a number from 0 to 9999");
+  }
+  return refuse("the key " + text::quote(key) +
+                " is not known; the keys are trtype, adrfam, traddr, trsvcid and subnqn");
 }
 
 Status store(const KeyValue& pair, ParsedTransportId& parsed, bool& has_trtype) {
@@ -76,17 +127,8 @@ Status store(const KeyValue& pair, ParsedTransportId& parsed, bool& has_trtype) 
     parsed.id.trsvcid = value;
   } else if (key == "subnqn") {
     parsed.id.subnqn = value;
-  } else if (key == "hostnqn") {
-    parsed.extras.hostnqn = value;
-  } else if (key == "hostaddr") {
-    parsed.extras.hostaddr = value;
-  } else if (key == "hostsvcid") {
-    parsed.extras.hostsvcid = value;
-  } else if (key == "ns") {
-    return store_nsid(value, parsed.extras.nsid);
-  } else if (key != "alt_traddr" && key != "priority") {
-    return refuse("the key " + text::quote(pair.key) +
-                  " is not known; the keys are trtype, adrfam, traddr, trsvcid and subnqn");
+  } else {
+    return store_extra(key, value, parsed.extras);
   }
   return {};
 }

@@ -27,7 +27,8 @@ ARROWS = {
     "src/fuse": ["engine"],
     "src/service": ["engine", "nvme", "nvme/spec", "ublk", "fuse"],
     "src/target": ["engine", "nvme/spec"],
-    "tools": ["engine", "service", "target"],
+    "src/perf": ["engine", "nvme", "nvme/spec"],
+    "tools": ["engine", "service", "target", "perf"],
 }
 # Files that may include more, and why.
 ARROW_EXCEPTIONS = {
@@ -36,7 +37,7 @@ ARROW_EXCEPTIONS = {
 # Headers that only some folders may include.
 HEADERS = {
     r"linux/ublk_cmd\.h": (),  # old ones lack most flags: src/ublk has an ABI of its own
-    r"nlohmann/.*": ("src/service/", "src/target/", "tools/", "tests/"),
+    r"nlohmann/.*": ("src/service/", "src/target/", "src/perf/", "tools/", "tests/"),
     r"spdlog/.*": ("src/engine/log.cc",),
     r"fuse.*\.h": ("src/fuse/", "src/service/", "tests/"),
     r"liburing\.h": ("src/engine/", "src/ublk/", "src/fuse/", "src/nvme/tcp/", "src/service/",
@@ -61,6 +62,7 @@ WORDS = [
     (r"std::(atomic|memory_order)",
      "shards share nothing: post a message, or use Counter", (
          "src/target/",
+         "src/perf/",                   # threads that begin and stop together
          "src/engine/mailbox.", "src/engine/counter.h",  # the two ways to be seen by others
          "src/engine/reactor.h",        # stop() from any thread
          "src/nvme/queue_pair.",        # its state, read for status
@@ -74,12 +76,12 @@ WORDS = [
      )),
     (r"std::(function|move_only_function)\b",
      "a function pointer and a context: this is the way of an I/O", (
-         "src/target/", "src/service/", *LIBRARY,
+         "src/target/", "src/service/", "src/perf/histogram.", *LIBRARY,
          "src/engine/block_export.h", "src/engine/blocking_call.",  # control path callbacks
          "src/nvme/controller", "src/ublk/", "src/fuse/",           # likewise: start, stop, drain
      )),
     (r"std::(thread|jthread|async)\b", "threads are shards", (
-        "src/target/", "src/engine/shard.", "src/engine/blocking_call.")),
+        "src/target/", "src/engine/shard.", "src/engine/blocking_call.", "src/perf/worker.")),
     (r"\b(usleep|nanosleep|sleep_for|sleep_until|sleep)\(", "a timer, never a sleep",
      ("src/target/",)),
     (r"\bassert\(", "CHECK, which also holds in release builds", ()),

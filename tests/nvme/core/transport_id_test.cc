@@ -129,6 +129,15 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{std::string(32, 'k') + ":v", "longer than 31"},
         Bad{"trtype:tcp traddr:1.2.3.4 subnqn:" + std::string(224, 'n'), "longer than 223"},
         Bad{"trtype:tcp traddr:1.2.3.4 ns:0", "is not a number from 1"},
+        Bad{"trtype:tcp traddr:1.2.3.4 ns:4294967295", "is not a number from 1"},
+        Bad{"trtype:tcp traddr:1.2.3.4 ns:1x", "is not a number from 1"},
+        Bad{"trtype:tcp traddr:1.2.3.4 hostnqn:" + std::string(224, 'n'), "the host NQN"},
+        Bad{"trtype:tcp traddr:1.2.3.4 hostaddr:here", "'here' is not an IP address"},
+        Bad{"trtype:tcp traddr:1.2.3.4 hostsvcid:0", "source port '0' is not a port number"},
+        Bad{"trtype:tcp traddr:1.2.3.4 hostsvcid:65536", "is not a port number"},
+        Bad{"trtype:tcp traddr:1.2.3.4 priority:12345", "is not a number from 0 to 9999"},
+        Bad{"trtype:tcp traddr:1.2.3.4 priority:-1", "is not a number from 0 to 9999"},
+        Bad{"trtype:tcp traddr:1.2.3.4 alt_traddr:" + std::string(257, 'a'), "longer than 256"},
         Bad{"trtype:pcie traddr:0000:01:00.8", "not a PCI address"},
         Bad{"trtype:pcie traddr:host", "not a PCI address"},
         Bad{"trtype:pcie traddr:01:00.0 trsvcid:1", "leave trsvcid out"},
@@ -159,6 +168,43 @@ TEST(TransportId, ReadsTheExtrasOfSpdkPrograms) {
   EXPECT_EQ(parsed->id.traddr, "1.2.3.4");
 }
 
+TEST(TransportId, WhatIsGivenTwiceHasItsLastValue) {
+  const Result<TransportId> id = TransportId::parse("trtype:tcp traddr:1.2.3.4 traddr:1.2.3.5");
+  ASSERT_TRUE(id) << id.error().text;
+  EXPECT_EQ(id->traddr, "1.2.3.5");
+}
+
+// Each field at its limit, and one beyond.
+TEST(TransportId, FieldsAreAsLongAsTheyMayBe) {
+  TransportId id;
+  id.trtype = Trtype::kFibreChannel;
+  id.traddr = std::string(256, 'a');
+  id.trsvcid = std::string(32, '1');
+  id.subnqn = std::string(223, 'n');
+  EXPECT_TRUE(id.complete());
+  EXPECT_EQ(id.adrfam, Adrfam::kFibreChannel);
+  for (std::string TransportId::* field :
+       {&TransportId::traddr, &TransportId::trsvcid, &TransportId::subnqn}) {
+    TransportId longer = id;
+    longer.*field += 'x';
+    const Status status = longer.complete();
+    ASSERT_FALSE(status);
+    EXPECT_THAT(status.error().text, HasSubstr("longer than"));
+  }
+}
+
+TEST(TransportId, NamesOfTransportsAndFamiliesGoBothWays) {
+  for (const Trtype each : {Trtype::kRdma, Trtype::kFibreChannel, Trtype::kTcp, Trtype::kPcie}) {
+    EXPECT_EQ(*parse_trtype(trtype_name(each)), each);
+  }
+  for (const Adrfam each :
+       {Adrfam::kIpv4, Adrfam::kIpv6, Adrfam::kInfiniBand, Adrfam::kFibreChannel}) {
+    EXPECT_EQ(*parse_adrfam(adrfam_name(each)), each);
+  }
+  EXPECT_EQ(adrfam_name(Adrfam::kNone), "");
+  EXPECT_FALSE(parse_adrfam(""));
+}
+
 struct Pair {
   std::string left;
   std::string right;
@@ -186,6 +232,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Pair{"nvme+tcp://1.2.3.4/x", "nvme+tcp://1.2.3.4:4421/x", false},
                     Pair{"nvme+tcp://1.2.3.4/x", "nvme+rdma://1.2.3.4/x", false},
                     Pair{"nvme+tcp://1.2.3.4/x", "nvme+tcp://host/x", false},
+                    Pair{"trtype:tcp traddr:1.2.3.4 subnqn:x priority:1 hostnqn:a",
+                         "trtype:tcp traddr:1.2.3.4 subnqn:x priority:2 hostnqn:b", true},
+                    Pair{"trtype:FC traddr:NN-0x1 trsvcid:None subnqn:x",
+                         "trtype:fc traddr:nn-0x1 trsvcid:nONE subnqn:x", true},
+                    Pair{"nvme+pcie://10000:01:00.0", "nvme+pcie://0000:01:00.0", false},
                     Pair{"nvme+pcie://01:00.0", "nvme+pcie://0000:01:00.0/some-nqn", true},
                     Pair{"nvme+pcie://01:00.0", "nvme+pcie://0001:01:00.0", false}));
 

@@ -494,5 +494,138 @@ TEST_F(IoQueuePairTest, StatisticsCount) {
   EXPECT_GE(queue->statistics().idle_polls, 1u);
 }
 
+TEST_F(IoQueuePairTest, FreeingInsideACompletionInsideACallback) {
+  attach();
+  auto queue = allocate();
+  IoQueuePair& freed = *queue;
+  std::array<Outcome, 3> outcomes;
+  outcomes[0].then = [&] { EXPECT_EQ(freed.process_completions(1), 1); };
+  outcomes[1].then = [&] { queue.reset(); };
+  for (Outcome& outcome : outcomes) ASSERT_EQ(read(freed, outcome), 0);
+  poll(2);
+  EXPECT_GE(freed.process_completions(), 1);
+  for (const Outcome& outcome : outcomes) EXPECT_TRUE(outcome.done);
+  poll(3);
+  EXPECT_EQ(simulation_.queues_alive, 1) << "the admin queue";
+}
+
+TEST_F(IoQueuePairTest, AfterAFreeInsideACallbackNothingMoreIsTaken) {
+  attach();
+  auto queue = allocate();
+  IoQueuePair& freed = *queue;
+  Outcome outcome;
+  Outcome late;
+  outcome.then = [&] {
+    queue.reset();
+    EXPECT_EQ(read(freed, late), -ENXIO);
+    EXPECT_EQ(freed.connect(), -ENXIO);
+  };
+  ASSERT_EQ(read(freed, outcome), 0);
+  poll(2);
+  EXPECT_EQ(freed.process_completions(), 1);
+  EXPECT_FALSE(late.done);
+}
+
+TEST_F(IoQueuePairTest, ATimeoutCallbackMayFree) {
+  attach();
+  auto queue = allocate();
+  IoQueuePair& freed = *queue;
+  freed.set_timeout(
+      milliseconds(1),
+      [](void* context, IoQueuePair&, std::uint16_t) {
+        static_cast<IoQueuePair::Pointer*>(context)->reset();
+      },
+      &queue);
+  simulation_.hold_io = true;
+  Outcome outcome;
+  ASSERT_EQ(read(freed, outcome), 0);
+  ASSERT_TRUE(poll_until([&] {
+    if (queue) freed.process_completions();
+    return queue == nullptr;
+  }));
+  ASSERT_TRUE(poll_until([&] { return simulation_.queues_alive == 1; }));
+  EXPECT_TRUE(outcome.status.is(GenericStatus::kAbortedSqDeletion));
+}
+
+TEST_F(IoQueuePairTest, SubmittingInsideACallbackAfterADisconnectIsRefused) {
+  attach();
+  auto queue = allocate();
+  Outcome outcome;
+  Outcome refused;
+  outcome.then = [&] {
+    queue->disconnect();
+    EXPECT_EQ(read(*queue, refused), -ENXIO);
+  };
+  ASSERT_EQ(read(*queue, outcome), 0);
+  ASSERT_TRUE(poll_until([&] {
+    queue->process_completions();
+    return outcome.done;
+  }));
+  EXPECT_FALSE(refused.done);
+}
+
+TEST_F(IoQueuePairTest, ReconnectingInsideTheCallbackThatEndsACommand) {
+  attach();
+  auto queue = allocate();
+  simulation_.hold_io = true;
+  Outcome aborted;
+  int reconnected = -1;
+  aborted.then = [&] { reconnected = queue->reconnect(); };
+  ASSERT_EQ(read(*queue, aborted), 0);
+  poll(2);
+  queue->disconnect();
+  ASSERT_TRUE(poll_until([&] {
+    queue->process_completions();
+    return aborted.done;
+  }));
+  EXPECT_EQ(reconnected, -EAGAIN) << "the old connection is not closed yet";
+  simulation_.hold_io = false;
+  ASSERT_TRUE(poll_until([&] { return queue->process_completions() == -ENXIO; }));
+  EXPECT_EQ(queue->reconnect(), 0);
+  EXPECT_TRUE(queue->wait_connected());
+}
+
+TEST_F(IoQueuePairTest, EachFailureReasonHasItsCauseAndName) {
+  attach();
+  auto queue = allocate();
+  EXPECT_EQ(queue->failure(), QueueFailure::kNone);
+  queue->disconnect();
+  ASSERT_TRUE(poll_until([&] { return queue->process_completions() == -ENXIO; }));
+  EXPECT_EQ(queue->failure(), QueueFailure::kLocal);
+  simulation_.refuse = true;
+  ASSERT_EQ(queue->reconnect(), 0);
+  EXPECT_FALSE(queue->wait_connected());
+  EXPECT_EQ(queue->failure(), QueueFailure::kRemote);
+  EXPECT_NE(queue->failure_text().find("refused"), std::string::npos);
+  simulation_.refuse = false;
+  ASSERT_EQ(queue->reconnect(), 0);
+  ASSERT_TRUE(queue->wait_connected());
+  EXPECT_EQ(queue->failure(), QueueFailure::kNone) << "that is over";
+  ASSERT_TRUE(reset());
+  EXPECT_EQ(queue->failure(), QueueFailure::kReset);
+  const std::pair<QueueFailure, std::string> names[] = {{QueueFailure::kNone, "none"},
+                                                        {QueueFailure::kLocal, "local"},
+                                                        {QueueFailure::kRemote, "remote"},
+                                                        {QueueFailure::kUnknown, "unknown"},
+                                                        {QueueFailure::kReset, "reset"}};
+  for (const auto& [failure, name] : names) EXPECT_EQ(queue_failure_name(failure), name);
+}
+
+TEST_F(IoQueuePairTest, OptionsAreClampedToWhatTheControllerHas) {
+  attach();
+  IoQueuePairOptions options;
+  options.queue_size = 1u << 20;
+  auto queue = allocate(options);
+  EXPECT_LE(queue->options().queue_size, 1024u);
+  EXPECT_GE(queue->options().requests, queue->options().queue_size);
+  options.queue_size = 4;
+  options.requests = 1;
+  EXPECT_EQ(allocate(options)->options().requests, 4u) << "never fewer than the queue holds";
+  options.requests = IoQueuePairOptions::kMaxRequests + 1;
+  const auto refused = controller_->allocate_io_queue_pair(options);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().text.find("65536"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace nvublk::nvme

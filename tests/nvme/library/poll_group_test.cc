@@ -195,5 +195,67 @@ TEST_F(PollGroupTest, WaitSleepsUntilSomethingCompletes) {
   EXPECT_GE(group.statistics().sleeps, 2u);
 }
 
+TEST_F(PollGroupTest, AMemberMayBeAddedInsideACallback) {
+  attach();
+  PollGroup group;
+  auto first = unconnected();
+  auto second = unconnected();
+  ASSERT_EQ(group.add(*first), 0);
+  connect_all(group, {first.get()});
+  Outcome outcome;
+  outcome.then = [&] { EXPECT_EQ(group.add(*second), 0); };
+  ASSERT_EQ(read(*first, outcome), 0);
+  poll(2);
+  EXPECT_EQ(group.process_completions(0, nullptr), -ENXIO) << "the new one is not connected";
+  EXPECT_TRUE(outcome.done);
+  EXPECT_EQ(group.size(), 2u);
+}
+
+TEST_F(PollGroupTest, AMemberMayLeaveInTheDisconnectedCallback) {
+  attach();
+  PollGroup group;
+  auto queue = unconnected();
+  ASSERT_EQ(group.add(*queue), 0);
+  EXPECT_EQ(group.process_completions(
+                0,
+                [](void* context, IoQueuePair& gone) {
+                  EXPECT_EQ(static_cast<PollGroup*>(context)->remove(gone), 0);
+                },
+                &group),
+            -ENXIO);
+  EXPECT_EQ(group.size(), 0u);
+  EXPECT_EQ(group.process_completions(0, nullptr), 0);
+  EXPECT_EQ(group.destroy(), 0);
+}
+
+TEST_F(PollGroupTest, WaitEndsWhenAMemberIsDisconnected) {
+  attach();
+  PollGroupOptions options;
+  options.interrupts = true;
+  PollGroup group(options);
+  auto queue = unconnected(true);
+  ASSERT_EQ(group.add(*queue), 0);
+  connect_all(group, {queue.get()});
+  queue->disconnect();
+  // The test's time limit ends a wait that does not end.
+  std::int64_t result = 0;
+  while (result == 0) {
+    EXPECT_EQ(group.wait(seconds(300)), 0);
+    result = group.process_completions(0, nullptr);
+  }
+  EXPECT_EQ(result, -ENXIO);
+  EXPECT_EQ(group.wait(seconds(300)), 0) << "it does not sleep over a member that is gone";
+}
+
+TEST_F(PollGroupTest, WaitWithoutMembersEndsAtItsLimit) {
+  attach();
+  PollGroupOptions options;
+  options.interrupts = true;
+  PollGroup group(options);
+  const Instant start = Clock::now();
+  EXPECT_EQ(group.wait(milliseconds(5)), 0);
+  EXPECT_GE(Clock::now() - start, milliseconds(5));
+}
+
 }  // namespace
 }  // namespace nvublk::nvme

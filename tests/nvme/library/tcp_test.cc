@@ -11,6 +11,7 @@
 
 #include "nvme/command.h"
 #include "nvme/initiator.h"
+#include "nvme/nqn.h"
 #include "nvme/poll_group.h"
 #include "nvme/transport_factory.h"
 #include "target/target.h"
@@ -308,6 +309,53 @@ TEST_F(LibraryTcpTest, ALostConnectionFailsQueuePairsAndAResetRecovers) {
   ASSERT_EQ((*queue)->submit(io.make(command::read(1, 0, 1))), 0);
   EXPECT_TRUE(process_until(**queue, [&io] { return io.done; }));
   EXPECT_TRUE(io.status.ok());
+}
+
+// 64 hosts connect at once; every eighth to a target that never answers Identify.
+TEST_F(LibraryTcpTest, EightSilentControllersOf64DelayNoOtherAndFailAtTheirStep) {
+  target::Options silent_options = target_->options();
+  target::Target silent(silent_options);
+  ASSERT_TRUE(silent.start());
+  target::Fault fault;
+  fault.kind = target::FaultKind::kStuck;
+  fault.opcode = static_cast<std::uint8_t>(spec::AdminOpcode::kIdentify);
+  silent.inject(fault);
+  TransportId silent_id = id(target_->options().subnqn);
+  silent_id.trsvcid = std::to_string(silent.port());
+
+  unsigned ready = 0;
+  std::vector<Error> failures;
+  ProbeCallbacks callbacks;
+  callbacks.attach = [&](const TransportId&, Controller&, const ControllerOptions&) {
+    EXPECT_TRUE(failures.empty()) << "a silent one delayed this one";
+    ready++;
+  };
+  callbacks.attach_fail = [&](const TransportId&, const Error& error) {
+    failures.push_back(error);
+  };
+  std::vector<std::unique_ptr<ProbeContext>> contexts;
+  for (unsigned i = 0; i < 64; i++) {
+    ControllerOptions options = initiator_->default_options();
+    options.host.id.bytes[1] = static_cast<std::uint8_t>(i);
+    options.host.nqn = uuid_nqn(options.host.id);
+    options.admin_timeout = seconds(10);
+    auto context = initiator_->connect_async(i % 8 == 0 ? silent_id : id(target_->options().subnqn),
+                                             options, callbacks);
+    ASSERT_TRUE(context) << context.error().text;
+    contexts.push_back(std::move(*context));
+  }
+  const Instant limit = Clock::now() + seconds(60);
+  while (!contexts.empty() && Clock::now() < limit) {
+    std::erase_if(contexts, [](const auto& context) { return context->poll() == 0; });
+  }
+  EXPECT_EQ(ready, 56u);
+  ASSERT_EQ(failures.size(), 8u);
+  for (const Error& error : failures) {
+    EXPECT_EQ(error.code, ErrorCode::kTimeout) << error.text;
+    EXPECT_NE(error.step.find("identify"), std::string::npos) << error.step;
+  }
+  EXPECT_EQ(initiator_->attached().size(), 56u);
+  initiator_.reset();  // while both targets are there
 }
 
 }  // namespace

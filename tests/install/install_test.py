@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""The library as it is installed: its headers, its symbols, and clients built against it.
+
+ctest runs each class by itself: install_test.py CLASS.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from examples import check_examples
+
+BUILD = Path(os.environ["NVUBLK_BUILD"])
+SOURCE = Path(os.environ["NVUBLK_SOURCE"])
+CXX = os.environ["NVUBLK_CXX"]
+LIBDIR = os.environ["NVUBLK_LIBDIR"]
+EXAMPLES = ("hello", "identify", "pollloop")
+# Applications say so too: the headers are C++23.
+STANDARD = ["-std=c++23", "-Wall", "-Wextra", "-Werror"]
+
+
+class InstallTest(unittest.TestCase):
+    """A prefix of its own with the library in it."""
+
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="install-test-", dir=BUILD))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.prefix = self.folder / "prefix"
+        self.must("cmake", "--install", BUILD, "--prefix", self.prefix, "--component", "library")
+        self.libraries = self.prefix / LIBDIR
+
+    def must(self, *words, **more):
+        run = subprocess.run([str(word) for word in words], capture_output=True, text=True,
+                             check=False, **more)
+        self.assertEqual(run.returncode, 0, f"{words}\n{run.stdout}\n{run.stderr}")
+        return run.stdout
+
+    def environment(self):
+        return {**os.environ, "PKG_CONFIG_PATH": str(self.libraries / "pkgconfig")}
+
+    def shared(self):
+        return {**os.environ, "LD_LIBRARY_PATH": str(self.libraries)}
+
+    def needed(self, program):
+        return re.findall(r"\(NEEDED\).*\[(.*)\]", self.must("readelf", "-d", program))
+
+
+class Headers(InstallTest):
+    """Only what applications need, and all of that."""
+
+    def test_those_listed_are_there_and_no_others(self):
+        root = self.prefix / "include/nvublk"
+        found = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+        self.assertEqual(found, sorted(os.environ["NVUBLK_HEADERS"].split(",")))
+        self.assertIn("nvme/initiator.h", found)
+        for private in ("nvme/controller_impl.h", "nvme/data_pointer.h", "nvme/tcp/tcp_queue.h"):
+            self.assertNotIn(private, found)
+
+    def test_they_compile_without_the_source_tree(self):
+        flags = self.must("pkg-config", "--cflags", "nvublk", env=self.environment()).split()
+        includes = "".join(f"#include <{header}>\n"
+                           for header in os.environ["NVUBLK_HEADERS"].split(","))
+        self.must(CXX, *STANDARD, "-fsyntax-only", *flags, "-x", "c++", "-", input=includes)
+
+
+class Symbols(InstallTest):
+    """What the shared library exports."""
+
+    def test_the_soname_has_the_major_version(self):
+        dynamic = self.must("readelf", "-d", self.libraries / "libnvublk.so")
+        self.assertIn("[libnvublk.so.0]", dynamic)
+
+    def test_only_the_public_ones_under_their_version(self):
+        lines = self.must("nm", "-DC", "--defined-only", self.libraries / "libnvublk.so")
+        names = [line.split(" ", 2)[2] for line in lines.splitlines()]
+        names.remove("NVUBLK_0")
+        self.assertTrue(any(name.startswith("nvublk::nvme::Initiator::connect") for name in names))
+        for name in names:
+            self.assertRegex(name, r"^nvublk::.*@@NVUBLK_0$")
+        # Insides, and what was only linked in.
+        for inside in (r"^nvublk::nvme::tcp::", r"::Impl\b", r"ControllerInit", r"^[^(]*\bstd::",
+                       r"spdlog", r"\bfmt::", r"IoQueueLedger::", r"QueueTransport"):
+            found = [name for name in names if re.search(inside, name.split("(")[0])]
+            self.assertEqual(found, [], inside)
+
+
+class PkgConfig(InstallTest):
+    """Clients that ask pkg-config."""
+
+    def build(self, flags):
+        for example in EXAMPLES:
+            self.must(CXX, *STANDARD, SOURCE / f"examples/{example}.cc", "-o",
+                      self.folder / f"nvublk-example-{example}", *flags)
+
+    def test_shared(self):
+        self.build(self.must("pkg-config", "--cflags", "--libs", "nvublk",
+                             env=self.environment()).split())
+        self.assertIn("libnvublk.so.0", self.needed(self.folder / "nvublk-example-hello"))
+        check_examples(self, self.folder, env=self.shared())
+
+    def test_static(self):
+        flags = self.must("pkg-config", "--static", "--cflags", "--libs", "nvublk",
+                          env=self.environment()).split()
+        archive = self.libraries / "libnvublk.a"
+        self.build([str(archive) if flag == "-lnvublk" else flag for flag in flags])
+        self.assertNotIn("libnvublk.so.0", self.needed(self.folder / "nvublk-example-hello"))
+        check_examples(self, self.folder)
+
+
+class CMakePackage(InstallTest):
+    """Clients that call find_package(nvublk)."""
+
+    def build(self, *options):
+        build = self.folder / "build"
+        self.must("cmake", "-G", "Ninja", "-S", SOURCE / "examples", "-B", build,
+                  f"-DCMAKE_PREFIX_PATH={self.prefix}", f"-DCMAKE_CXX_COMPILER={CXX}", *options)
+        self.must("cmake", "--build", build)
+        return build
+
+    def test_shared(self):
+        build = self.build()
+        self.assertIn("libnvublk.so.0", self.needed(build / "nvublk-example-hello"))
+        check_examples(self, build)
+
+    def test_static(self):
+        build = self.build("-DNVUBLK_STATIC=ON")
+        self.assertNotIn("libnvublk.so.0", self.needed(build / "nvublk-example-hello"))
+        check_examples(self, build)
+
+    def test_the_version_is_checked(self):
+        probe = self.folder / "probe"
+        probe.mkdir()
+        (probe / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.25)\nproject(probe CXX)\n"
+            "find_package(nvublk 0.99 QUIET)\n"
+            "if(nvublk_FOUND)\n  message(FATAL_ERROR \"found\")\nendif()\n")
+        self.must("cmake", "-S", probe, "-B", probe / "build",
+                  f"-DCMAKE_PREFIX_PATH={self.prefix}")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,9 @@
+// nvublk-perf: a load generator on the library; see nvublk-perf(1).
+
+#include "perf/run.h"
+
+int main(int argc, char** argv) {
+  nvublk::perf::Options options;
+  const int status = nvublk::perf::parse_command_line(argc, argv, options);
+  return status >= 0 ? status : nvublk::perf::run(options);
+}
