@@ -28,6 +28,7 @@ Result<std::vector<AnaGroup>> decode_ana_log(std::span<const std::byte> data) {
     }
     AnaGroup& group = groups.emplace_back();
     group.id = descriptor.grpid.get();
+    group.change_count = descriptor.change_count.get();
     group.state = descriptor.state();
     for (std::size_t n = 0; n < count; n++) {
       Le32 nsid;

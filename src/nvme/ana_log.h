@@ -15,6 +15,7 @@ namespace nvublk::nvme {
 
 struct AnaGroup {
   std::uint32_t id = 0;
+  std::uint64_t change_count = 0;
   spec::AnaState state = spec::AnaState::kOptimized;
   std::vector<std::uint32_t> nsids;  ///< in ascending order
 };

@@ -100,6 +100,10 @@ AdminCommands& Controller::admin() {
   return impl_->admin();
 }
 
+int Controller::submit_io(IoPassthrough command) {
+  return impl_->submit_io(std::move(command));
+}
+
 int Controller::process_admin_completions() {
   Reactor& reactor = impl_->reactor();
   if (!reactor.turning()) {

@@ -17,6 +17,7 @@
 #include "nvme/admin_commands.h"
 #include "nvme/controller_init.h"
 #include "nvme/controller_status.h"
+#include "nvme/io_passthrough.h"
 #include "nvme/io_queue_pair.h"
 #include "nvme/namespace.h"
 #include "nvme/spec/async_event.h"
@@ -94,6 +95,10 @@ class Controller {
   TransportLimits transport_limits() const;
   /// Commands of the caller's own, any opcode, with or without a name here ("passthrough").
   AdminCommands& admin();
+  /// The same for I/O commands of controllers without application_queues: one of the I/O queue
+  /// pairs carries it, beside the block devices' requests. 0; -ENXIO unless the controller is
+  /// live, or with application_queues.
+  int submit_io(IoPassthrough command);
   /// For controllers with application_queues, whose admin callbacks wait for this: polls once and
   /// runs them. How many ran; -ENXIO when none did and the controller has failed.
   int process_admin_completions();

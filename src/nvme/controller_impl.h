@@ -39,6 +39,7 @@ class Controller::Impl final : public QueuePairOwner,
   bool closed() const { return all_closed() && !reactor_.scheduled(closed_); }
   const ControllerProfile& profile() const { return profile_; }
   AdminCommands& admin() { return admin_; }
+  int submit_io(IoPassthrough command);
   const std::shared_ptr<IoQueueLedger>& ledger() const { return ledger_; }
   Reactor& reactor() { return reactor_; }
   ControllerState state() const { return state_; }
@@ -132,6 +133,8 @@ class Controller::Impl final : public QueuePairOwner,
   KeepAlive keep_alive_;
   AsyncEvents async_events_;
   std::vector<IoSlot> io_;
+  std::size_t passthroughs_ = 0;      ///< I/O commands of the user's own under way
+  std::size_t next_passthrough_ = 0;  ///< which queue takes the next one
   std::vector<std::unique_ptr<Namespace>> namespaces_;
   std::vector<std::unique_ptr<Namespace>> removed_namespaces_;
   ControllerProfile profile_;

@@ -79,7 +79,8 @@ void Controller::Impl::cancel_sequences() {
 }
 
 bool Controller::Impl::all_closed() const {
-  return !admin_open_ && std::ranges::none_of(io_, [](const IoSlot& slot) { return slot.open; });
+  return !admin_open_ && passthroughs_ == 0 &&
+         std::ranges::none_of(io_, [](const IoSlot& slot) { return slot.open; });
 }
 
 void Controller::Impl::check_all_closed() {

@@ -1,4 +1,5 @@
-// Controller::Impl, what an application asks of a controller: to reset it, to give it up.
+// Controller::Impl, what an application asks of a controller: to carry out a command of its own, to
+// reset it, to give it up.
 
 #include <cerrno>
 #include <utility>
@@ -8,6 +9,26 @@
 #include "nvme/controller_impl.h"
 
 namespace nvublk::nvme {
+
+// The queue pairs stay until all of these have ended: all_closed() waits for them.
+int Controller::Impl::submit_io(IoPassthrough command) {
+  CHECK_ON(*shards_.control);
+  if (state_ != ControllerState::kLive || io_.empty()) {
+    return -ENXIO;
+  }
+  passthroughs_++;
+  command.done = [this, done = std::move(command.done)](spec::NvmeStatus status,
+                                                        const spec::CompletionEntry& entry) {
+    passthroughs_--;
+    check_all_closed();
+    if (done) {
+      done(status, entry);
+    }
+  };
+  QueuePair& queue = io_[next_passthrough_++ % io_.size()].queue->queue_pair();
+  IoPassthroughRun::start(queue, *shards_.control, std::move(command));
+  return 0;
+}
 
 void Controller::Impl::reset(Done done) {
   CHECK_ON(*shards_.control);

@@ -110,6 +110,7 @@ Result<DiscoveryLog> decode_discovery_log(std::span<const std::byte> data) {
   for (std::uint64_t i = 1; i <= header->record_count; i++) {
     spec::DiscoveryLogEntry entry;
     std::memcpy(&entry, data.data() + i * sizeof(entry), sizeof(entry));
+    log.entries.push_back(entry);
     Result<DiscoveryRecord> record = decode_discovery_record(entry);
     if (record) {
       log.records.push_back(std::move(*record));

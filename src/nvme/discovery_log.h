@@ -39,7 +39,8 @@ struct DiscoveryRecord {
 struct DiscoveryLog {
   std::uint64_t genctr = 0;
   std::vector<DiscoveryRecord> records;
-  std::vector<std::string> skipped;  ///< for each record that is of no use, why
+  std::vector<spec::DiscoveryLogEntry> entries;  ///< all of them, as they came
+  std::vector<std::string> skipped;              ///< for each record that is of no use, why
 };
 
 /// Reads the first 1024 bytes of the log.

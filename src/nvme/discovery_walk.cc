@@ -135,7 +135,17 @@ void DiscoveryWalk::refer(const TransportId& id) {
   to_visit_.push_back({id, current_.depth + 1});
 }
 
+void DiscoveryWalk::keep_entries(const DiscoveryLog& log) {
+  const std::size_t count = std::min(log.entries.size(), kMaxFound - entry_count_);
+  entry_count_ += count;
+  logs_.push_back(
+      {current_.id,
+       log.genctr,
+       {log.entries.begin(), log.entries.begin() + static_cast<std::ptrdiff_t>(count)}});
+}
+
 void DiscoveryWalk::keep(const DiscoveryLog& log) {
+  keep_entries(log);
   for (const DiscoveryRecord& record : log.records) {
     if (record.subtype == spec::SubsystemType::kReferral) {
       refer(record.id);

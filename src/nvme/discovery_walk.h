@@ -33,6 +33,15 @@ class DiscoveryWalk final : public StepOwner<DiscoveryReader, DiscoveryRead> {
   bool poll();
   /// Whether it waits for something that a turn of the shard may bring.
   bool waits() const { return connection_ != nullptr && !connection_->ended(); }
+  /// One log that was read.
+  struct Log {
+    TransportId id;
+    std::uint64_t genctr = 0;
+    std::vector<spec::DiscoveryLogEntry> entries;  ///< as they came, referrals included
+  };
+  /// The log of the first discovery subsystem, then those it refers to; no more than kMaxFound
+  /// entries in all.
+  const std::vector<Log>& logs() const { return logs_; }
   /// I/O subsystems, each once, in the order of the logs.
   const std::vector<DiscoveryRecord>& found() const { return found_; }
   /// Discovery subsystems that could not be read, and why.
@@ -52,6 +61,7 @@ class DiscoveryWalk final : public StepOwner<DiscoveryReader, DiscoveryRead> {
   bool begin_visit();
   void end_visit();
   void keep(const DiscoveryLog& log);
+  void keep_entries(const DiscoveryLog& log);
   void refer(const TransportId& id);
 
   Shard& shard_;
@@ -63,6 +73,8 @@ class DiscoveryWalk final : public StepOwner<DiscoveryReader, DiscoveryRead> {
   std::shared_ptr<Connection> connection_;
   std::shared_ptr<DiscoveryReader> reader_;  ///< its commands in flight hold it too
   std::unique_ptr<Runner> runner_;
+  std::vector<Log> logs_;
+  std::size_t entry_count_ = 0;  ///< in logs_
   std::vector<DiscoveryRecord> found_;
   std::vector<std::pair<TransportId, Error>> failures_;
 };

@@ -31,7 +31,8 @@ QueuePair::QueuePair(Shard& shard, std::uint16_t qid, std::uint32_t depth, Durat
       closed_([](Deferred&, void* self) { static_cast<QueuePair*>(self)->on_closed(); }, this) {}
 
 QueuePair::~QueuePair() {
-  CHECK(state() == QueueState::kDisconnected && outstanding_.empty() && waiting_.empty());
+  CHECK(state() == QueueState::kDisconnected && outstanding_.empty() && waiting_.empty() &&
+        slot_waiters_.empty());
   shard_.reactor().cancel(timer_);
   shard_.reactor().cancel(closed_);
 }
@@ -91,6 +92,33 @@ void QueuePair::submit(Request& request, Duration timeout) {
   send(request, timeout);
 }
 
+void QueuePair::wait_for_slot(SlotWaiter& waiter) {
+  CHECK_ON(shard_);
+  if (!can_start()) {
+    waiter.no_slot();
+    return;
+  }
+  slot_waiters_.push_back(waiter);
+  pump_slot_waiters();
+}
+
+// A saturated queue has block requests waiting all the time; these few would never get a turn.
+void QueuePair::pump_slot_waiters() {
+  while (!slot_waiters_.empty() && can_start()) {
+    Request* request = requests_.acquire();
+    if (request == nullptr) {
+      return;
+    }
+    slot_waiters_.pop_front().slot_free(*request);
+  }
+}
+
+void QueuePair::fail_slot_waiters() {
+  while (!slot_waiters_.empty()) {
+    slot_waiters_.pop_front().no_slot();
+  }
+}
+
 void QueuePair::send(Request& request, Duration timeout) {
   Reactor& reactor = shard_.reactor();
   request.deadline = timeout == Duration::zero() ? kNever : reactor.now() + timeout;
@@ -106,7 +134,7 @@ void QueuePair::send(Request& request, Duration timeout) {
 
 void QueuePair::submit_block(BlockRequest& block) {
   block.attempts = 0;
-  if (can_start() && waiting_.empty()) {
+  if (can_start() && waiting_.empty() && slot_waiters_.empty()) {
     if (Request* request = requests_.acquire()) {
       start_block(block, *request);
       return;
@@ -129,6 +157,7 @@ void QueuePair::start_block(BlockRequest& block, Request& request) {
 }
 
 void QueuePair::pump() {
+  pump_slot_waiters();
   while (!waiting_.empty() && can_start()) {
     Request* request = requests_.acquire();
     if (request == nullptr) {
@@ -150,6 +179,7 @@ void QueuePair::fail_all(int error_number) {
   CHECK_ON(shard_);
   CHECK(error_number > 0);
   fail_all_error_ = error_number;
+  fail_slot_waiters();
   fail_waiters();
 }
 
@@ -273,6 +303,7 @@ void QueuePair::on_disconnected(Error reason) {
   state_.store(QueueState::kDisconnecting, std::memory_order_relaxed);
   disconnect_reason_ = std::move(reason);
   requeue_outstanding();
+  fail_slot_waiters();
   shard_.reactor().cancel(timer_);
   // The transport is on the stack; what follows destroys it.
   shard_.reactor().defer(closed_);

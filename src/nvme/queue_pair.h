@@ -32,6 +32,20 @@ class QueuePairOwner {
   ~QueuePairOwner() = default;
 };
 
+struct SlotWaiterTag;
+
+/// A command that is not the block layer's and waits for a slot of a live queue pair.
+class SlotWaiter : public ListHook<SlotWaiterTag> {
+ public:
+  /// A slot is free: submit() it.
+  virtual void slot_free(Request& request) = 0;
+  /// There will be none: the queue pair is not live.
+  virtual void no_slot() = 0;
+
+ protected:
+  ~SlotWaiter() = default;
+};
+
 class QueuePair final : private QueueTransportSink {
  public:
   QueuePair(Shard& shard, std::uint16_t qid, std::uint32_t depth, Duration command_timeout,
@@ -61,6 +75,8 @@ class QueuePair final : private QueueTransportSink {
   /// Sends `request`, made with acquire(); `done` is called exactly once. With a `timeout` of zero
   /// the command may take for ever.
   void submit(Request& request, Duration timeout);
+  /// Calls `waiter`, perhaps at once: before any block request that waits gets a slot.
+  void wait_for_slot(SlotWaiter& waiter);
 
   /// Takes a request whose `queue` is a NamespaceQueue of this queue pair.
   void submit_block(BlockRequest& request);
@@ -82,6 +98,8 @@ class QueuePair final : private QueueTransportSink {
   void complete_block(BlockRequest& block, spec::NvmeStatus status);
   bool should_retry(const BlockRequest& block, spec::NvmeStatus status) const;
   void pump();
+  void pump_slot_waiters();
+  void fail_slot_waiters();
   void fail_waiters();
   void requeue_outstanding();
   void on_timer();
@@ -100,6 +118,7 @@ class QueuePair final : private QueueTransportSink {
   IntrusiveList<Request, RequestTag> outstanding_;
   // Block requests without a slot, oldest first.
   IntrusiveList<BlockRequest, BlockRequestTag> waiting_;
+  IntrusiveList<SlotWaiter, SlotWaiterTag> slot_waiters_;
   int fail_waiting_error_ = 0;
   int fail_all_error_ = 0;
   Error disconnect_reason_;

@@ -71,6 +71,8 @@ class Attachment final : private nvme::ControllerListener {
 
   const std::string& name() const { return controller_->name(); }
   const AttachRequest& request() const { return request_; }
+  /// For commands of the user's own. It may be connecting, or be going.
+  nvme::Controller& controller() { return *controller_; }
   nvme::ControllerStatus controller_status() const { return controller_->status(); }
   nvme::ControllerState controller_state() const { return controller_->state(); }
   /// The devices that there are, in the order of their namespace ids.

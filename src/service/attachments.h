@@ -50,6 +50,12 @@ class Attachments final : private AttachmentOwner {
   /// Detaches everything that can be; errors name what stays.
   void detach_all(bool force, DetachDone done);
 
+  /// Who this host is to a controller when the user asked for `nqn` and `id`; see
+  /// HostIdentitySource.
+  Result<nvme::HostIdentity> host_identity(const std::string& nqn, const std::string& id) {
+    return identities_.find(nqn, id);
+  }
+
   std::vector<Attachment*> list() const;
   bool empty() const { return attachments_.empty() && graveyard_.empty(); }
 

@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "nvme/nqn.h"
+#include "nvme/spec/fabrics.h"
 #include "service/socket_path.h"
 
 namespace nvublk::service {
@@ -19,7 +20,13 @@ constexpr char kAttachExamples[] =
     "  nvublk attach -t tcp -a 192.0.2.10 -n nqn.2014-08.org.example:disk\n"
     "  nvublk attach nvme+tcp://storage.example:4420/nqn.2014-08.org.example:disk\n"
     "  nvublk attach 'trtype:TCP adrfam:IPv4 traddr:192.0.2.10 trsvcid:4420 subnqn:nqn...'\n"
-    "  nvublk attach -t tcp -a 192.0.2.10 -n nqn... --nsid 1,3 --name data -l -1\n";
+    "  nvublk attach -t tcp -a 192.0.2.10 -n nqn... --nsid 1,3 --name data -l -1\n"
+    "  nvublk attach --discover -t tcp -a 192.0.2.10\n";
+constexpr char kDiscoverExamples[] =
+    "Examples:\n"
+    "  nvublk discover -t tcp -a 192.0.2.10\n"
+    "  nvublk discover -t tcp -a 192.0.2.10 -s 4420 -o json | jq -r '.records[].subnqn'\n"
+    "  nvublk discover nvme+tcp://storage.example:8009\n";
 constexpr char kDetachExamples[] =
     "Examples:\n"
     "  nvublk detach /dev/ublkb0\n"
@@ -62,6 +69,8 @@ struct Words {
   std::string target;
   bool all = false;
   bool force = false;
+  bool discover = false;
+  VerbLine verb;
   std::string help_topic;
   bool show_version = false;
 };
@@ -69,23 +78,32 @@ struct Words {
 const std::map<std::string, CommandKind>& commands() {
   static const std::map<std::string, CommandKind> table = {
       {"attach", CommandKind::kAttach},     {"detach", CommandKind::kDetach},
-      {"features", CommandKind::kFeatures}, {"list", CommandKind::kList},
-      {"status", CommandKind::kStatus},     {"version", CommandKind::kVersion},
+      {"discover", CommandKind::kDiscover}, {"features", CommandKind::kFeatures},
+      {"list", CommandKind::kList},         {"status", CommandKind::kStatus},
+      {"version", CommandKind::kVersion},
   };
   return table;
 }
 
-void add_common_options(CLI::App& app, Words& words) {
+bool is_command(const std::string& name) {
+  return commands().contains(name) || is_verb(name);
+}
+
+void add_socket_option(CLI::App& app, Words& words) {
   app.add_option(
          "--socket", words.socket_path,
          "The daemon's socket (default: $NVUBLK_SOCKET, or " + std::string(kDefaultSocket) + ")")
       ->type_name("PATH");
+}
+
+void add_common_options(CLI::App& app, Words& words) {
+  add_socket_option(app, words);
   app.add_option("-o,--output-format", words.output, "normal or json")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"normal", "json"}));
 }
 
-void add_fabrics_options(CLI::App& app, Words& words) {
+void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
   nvme::TransportOptions& transport = words.request.controller.transport;
   app.add_option("uri", words.uri,
                  "nvme+tcp://ADDR[:PORT]/SUBNQN, or \"trtype:TCP traddr:ADDR ...\", instead of "
@@ -94,9 +112,14 @@ void add_fabrics_options(CLI::App& app, Words& words) {
   app.add_option("-t,--transport", words.transport, "Transport: tcp")->type_name("TYPE");
   app.add_option("-a,--traddr", words.traddr, "Address or host name of the target")
       ->type_name("ADDR");
-  app.add_option("-s,--trsvcid", words.trsvcid, "Port of the target (default: 4420)")
+  app.add_option("-s,--trsvcid", words.trsvcid,
+                 discovery ? "Port of the target (default: 8009 for TCP, else 4420)"
+                           : "Port of the target (default: 4420; 8009 with --discover)")
       ->type_name("PORT");
-  app.add_option("-n,--nqn", words.nqn, "NQN of the subsystem")->type_name("SUBNQN");
+  app.add_option("-n,--nqn", words.nqn,
+                 discovery ? "NQN of the discovery subsystem (default: the well-known one)"
+                           : "NQN of the subsystem")
+      ->type_name("SUBNQN");
   app.add_option("-q,--hostnqn", words.request.hostnqn, "Host NQN (default: the machine's)")
       ->type_name("NQN");
   app.add_option("-I,--hostid", words.request.hostid, "Host id (default: the machine's)")
@@ -169,10 +192,19 @@ void add_device_options(CLI::App& app, Words& words) {
 void add_attach(CLI::App& app, Words& words) {
   CLI::App* attach = app.add_subcommand(
       "attach", "Connect to a subsystem and make block devices of its namespaces");
-  add_fabrics_options(*attach, words);
+  add_fabrics_options(*attach, words, false);
+  attach->add_flag("--discover", words.discover,
+                   "The address is a discovery subsystem's: attach all that it lists");
   add_queue_options(*attach, words);
   add_device_options(*attach, words);
   attach->footer(kAttachExamples);
+}
+
+void add_discover(CLI::App& app, Words& words) {
+  CLI::App* discover =
+      app.add_subcommand("discover", "Show what a discovery subsystem lists, referrals included");
+  add_fabrics_options(*discover, words, true);
+  discover->footer(kDiscoverExamples);
 }
 
 void add_detach(CLI::App& app, Words& words) {
@@ -207,14 +239,18 @@ std::unique_ptr<CLI::App> make_app(Words& words) {
   app->require_subcommand(0, 1);
   add_attach(*app, words);
   add_detach(*app, words);
+  add_discover(*app, words);
   add_simple_commands(*app, words);
+  add_verbs(*app, words.verb, words.output);
   CLI::App* help = app->add_subcommand("help", "Show this help, or that of a command");
   help->add_option("command", words.help_topic)->type_name("COMMAND");
   add_common_options(*app, words);
   app->add_flag("--version", words.show_version, "Show the version");
   for (CLI::App* command : app->get_subcommands({})) {
     command->option_defaults()->always_capture_default(false);
-    if (command != help) {
+    if (is_verb(command->get_name())) {
+      add_socket_option(*command, words);
+    } else if (command != help) {
       add_common_options(*command, words);
     }
   }
@@ -226,7 +262,7 @@ std::string help_text(const std::string& command) {
   // A parser that has recognised a command shows no other help than that command's.
   Words words;
   const std::unique_ptr<CLI::App> app = make_app(words);
-  return commands().contains(command) ? app->get_subcommand(command)->help("nvublk") : app->help();
+  return is_command(command) ? app->get_subcommand(command)->help("nvublk") : app->help();
 }
 
 /// JSON errors are wanted even where the rest makes no sense.
@@ -258,7 +294,8 @@ Status read_positional(Words& words) {
   if (!parsed) {
     return std::unexpected(std::move(parsed.error()));
   }
-  if (parsed->id.is_discovery() && words.uri.find(parsed->id.subnqn) == std::string::npos) {
+  if (!words.discover && parsed->id.is_discovery() &&
+      words.uri.find(parsed->id.subnqn) == std::string::npos) {
     return fail(ErrorCode::kInvalidArgument, "'" + words.uri + "' lacks the subsystem's NQN");
   }
   AttachRequest& request = words.request;
@@ -285,7 +322,7 @@ Status read_address_options(Words& words) {
   if (words.traddr.empty()) {
     return missing("-a/--traddr");
   }
-  if (words.nqn.empty()) {
+  if (words.nqn.empty() && !words.discover) {
     return missing("-n/--nqn");
   }
   auto trtype = nvme::parse_trtype(words.transport);
@@ -296,7 +333,7 @@ Status read_address_options(Words& words) {
   id.trtype = *trtype;
   id.traddr = words.traddr;
   id.trsvcid = words.trsvcid;
-  id.subnqn = words.nqn;
+  id.subnqn = words.nqn.empty() ? std::string(nvme::spec::kDiscoveryNqn) : words.nqn;
   return {};
 }
 
@@ -325,6 +362,18 @@ Status finish_attach(Words& words) {
   return request.check();
 }
 
+// One name or number cannot be given to several controllers.
+Status finish_attach_discovered(const Words& words) {
+  const AttachRequest& request = words.request;
+  if (words.discover && (!request.controller.name.empty() || request.first_id >= 0)) {
+    return fail(ErrorCode::kInvalidArgument, "--discover goes with neither --name nor --id");
+  }
+  if (words.discover && !request.controller.transport.id.is_fabrics()) {
+    return fail(ErrorCode::kInvalidArgument, "there is no discovery on PCIe; use -t tcp");
+  }
+  return {};
+}
+
 Status finish_detach(const Words& words) {
   if (words.all && !words.target.empty()) {
     return fail(ErrorCode::kInvalidArgument, "give either --all or what to detach, not both");
@@ -348,10 +397,17 @@ CommandLineEnd usage_error(std::string command, std::string what, bool json) {
 std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Words words,
                                                    bool json) {
   CommandLine line;
-  line.kind = commands().at(name);
+  line.kind = is_verb(name) ? CommandKind::kVerb : commands().at(name);
+  line.name = name;
+  words.discover = words.discover || line.kind == CommandKind::kDiscover;
   Status right;
-  if (line.kind == CommandKind::kAttach) {
+  if (line.kind == CommandKind::kAttach || line.kind == CommandKind::kDiscover) {
     right = finish_attach(words);
+    if (right) {
+      right = finish_attach_discovered(words);
+    }
+  } else if (line.kind == CommandKind::kVerb) {
+    right = finish_verb(name, words.verb, words.output);
   } else if (line.kind == CommandKind::kDetach) {
     right = finish_detach(words);
   }
@@ -365,6 +421,8 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   line.socket_path = words.socket_path;
   line.json = words.output == "json";
   line.attach = std::move(words.request);
+  line.discover = words.discover;
+  line.verb = std::move(words.verb);
   line.target = words.target;
   line.all = words.all;
   line.force = words.force;
@@ -372,15 +430,6 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
 }
 
 }  // namespace
-
-const char* command_name(CommandKind kind) {
-  for (const auto& [name, value] : commands()) {
-    if (value == kind) {
-      return name.c_str();
-    }
-  }
-  return "";
-}
 
 std::expected<CommandLine, CommandLineEnd> parse_command_line(std::vector<std::string> words) {
   Words values;
@@ -408,7 +457,7 @@ std::expected<CommandLine, CommandLineEnd> parse_command_line(std::vector<std::s
     return collect("version", values, json);
   }
   if (recognised() == "help") {
-    if (!values.help_topic.empty() && !commands().contains(values.help_topic)) {
+    if (!values.help_topic.empty() && !is_command(values.help_topic)) {
       return std::unexpected(
           usage_error({}, "there is no command '" + values.help_topic + "'", json));
     }

@@ -7,19 +7,32 @@
 #include <vector>
 
 #include "service/attach_request.h"
+#include "service/verb_options.h"
 
 namespace nvublk::service {
 
-enum class CommandKind : std::uint8_t { kAttach, kDetach, kList, kStatus, kFeatures, kVersion };
+enum class CommandKind : std::uint8_t {
+  kAttach,
+  kDetach,
+  kDiscover,
+  kList,
+  kStatus,
+  kFeatures,
+  kVersion,
+  kVerb,  ///< one of nvme-cli's commands on a controller
+};
 
 struct CommandLine {
   CommandKind kind = CommandKind::kList;
+  std::string name;  ///< of the command, as it is typed
   std::string socket_path;
   bool json = false;
-  AttachRequest attach;  ///< kAttach; its address may be a host name yet
-  std::string target;    ///< kDetach, kStatus: a device's path or name, a controller, an NQN
-  bool all = false;      ///< kDetach
-  bool force = false;    ///< kDetach
+  AttachRequest attach;   ///< kAttach, kDiscover; its address may be a host name yet
+  bool discover = false;  ///< kAttach: all that a discovery subsystem lists
+  VerbLine verb;          ///< kVerb
+  std::string target;     ///< kDetach, kStatus: a device's path or name, a controller, an NQN
+  bool all = false;       ///< kDetach
+  bool force = false;     ///< kDetach
 };
 
 /// Why there is nothing to run.
@@ -29,9 +42,6 @@ struct CommandLineEnd {
   std::string text;     ///< the help, or one line that says what is wrong
   bool json = false;
 };
-
-/// The name of `kind` as it is typed.
-const char* command_name(CommandKind kind);
 
 /// `words` are argv without the program's name.
 std::expected<CommandLine, CommandLineEnd> parse_command_line(std::vector<std::string> words);

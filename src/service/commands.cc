@@ -12,6 +12,8 @@
 #include "service/json.h"
 #include "service/rpc_client.h"
 #include "service/text_output.h"
+#include "service/verb_commands.h"
+#include "service/verb_text.h"
 #include "service/version.h"
 
 namespace nvublk::service {
@@ -34,7 +36,7 @@ int print_failure(const CommandLine& line, const Error& error) {
   if (line.json) {
     print(to_pretty(error_json(error)) + "\n");
   }
-  std::fputs((error_line(command_name(line.kind), error) + "\n").c_str(), stderr);
+  std::fputs((error_line(line.name, error) + "\n").c_str(), stderr);
   return 1;
 }
 
@@ -74,27 +76,67 @@ Result<std::vector<std::string>> resolve_addresses(AttachRequest& request) {
   return resolve_host(transport.id.traddr, transport.id.adrfam);
 }
 
-int run_attach(CommandLine line) {
-  auto addresses = resolve_addresses(line.attach);
+/// Calls a method that connects to `request`'s address, a daemon that it starts if there is none.
+Result<Json> call_with_address(const CommandLine& line, const std::string& method) {
+  AttachRequest request = line.attach;
+  auto addresses = resolve_addresses(request);
   if (!addresses) {
-    return print_failure(line, addresses.error());
+    return std::unexpected(std::move(addresses.error()));
   }
   auto client = connect_or_start(line.socket_path);
   if (!client) {
-    return print_failure(line, client.error());
+    return std::unexpected(std::move(client.error()));
   }
   Result<Json> report = fail(ErrorCode::kNotFound, "no address");
   for (const std::string& address : *addresses) {
-    nvme::TransportId& id = line.attach.controller.transport.id;
+    nvme::TransportId& id = request.controller.transport.id;
     id.traddr = address;
     id.adrfam = nvme::Adrfam::kNone;
-    report = client->call("attach", line.attach.to_params(), std::nullopt);
+    report = client->call(method, request.to_params(), std::nullopt);
     // A name may have addresses that do not lead anywhere; any other failure is the answer.
     if (report || report.error().code != ErrorCode::kUnreachable) {
       break;
     }
   }
+  return report;
+}
+
+int run_attach_discovered(const CommandLine& line) {
+  const auto log = call_with_address(line, "discover");
+  if (!log) {
+    return print_failure(line, log.error());
+  }
+  auto client = RpcClient::connect(line.socket_path);
+  if (!client) {
+    return print_failure(line, client.error());
+  }
+  const DiscoveredAttach done = attach_discovered(line.attach, *log, *client);
+  if (done.devices.empty() && !done.failures.empty() && !done.some_attached) {
+    return print_failure(line, done.failures.front().error);
+  }
+  print(line.json ? to_pretty(done.report()) + "\n" : attach_text(done.report()));
+  for (const DiscoveredAttach::Failure& failure : done.failures) {
+    std::fputs((error_line(line.name, failure.error) + "\n").c_str(), stderr);
+  }
+  return done.failures.empty() ? 0 : 1;
+}
+
+int run_attach(const CommandLine& line) {
+  if (line.discover) {
+    return run_attach_discovered(line);
+  }
+  const auto report = call_with_address(line, "attach");
   return report ? print_report(line, *report, attach_text) : print_failure(line, report.error());
+}
+
+int run_discover(const CommandLine& line) {
+  const auto report = call_with_address(line, "discover");
+  return report ? print_report(line, *report, discovery_text) : print_failure(line, report.error());
+}
+
+int run_verb(const CommandLine& line) {
+  const Status done = run_verb_command(line);
+  return done ? 0 : print_failure(line, done.error());
 }
 
 int run_detach(const CommandLine& line) {
@@ -169,7 +211,11 @@ int run_command(const std::vector<std::string>& words) {
   }
   switch (line->kind) {
     case CommandKind::kAttach:
-      return run_attach(std::move(*line));
+      return run_attach(*line);
+    case CommandKind::kDiscover:
+      return run_discover(*line);
+    case CommandKind::kVerb:
+      return run_verb(*line);
     case CommandKind::kDetach:
       return run_detach(*line);
     case CommandKind::kList:

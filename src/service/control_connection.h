@@ -36,7 +36,7 @@ class ConnectionOwner {
 
 class ControlConnection {
  public:
-  static constexpr std::size_t kMaxLineBytes = 64 * 1024;
+  static constexpr std::size_t kMaxLineBytes = 1536 * 1024;  ///< a MiB of data as base64
   static constexpr std::size_t kMaxUnsentBytes = 1024 * 1024;
   static constexpr unsigned kMaxCalls = 32;
 

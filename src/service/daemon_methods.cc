@@ -13,7 +13,19 @@ DaemonMethods::DaemonMethods(const ShardSet& shards, Attachments& attachments, D
     : attachments_(attachments),
       facts_(std::move(facts)),
       shutdown_(std::move(shutdown)),
-      probing_(*shards.control) {}
+      probing_(*shards.control),
+      verbs_(shards, attachments, [this](RpcCallId id, Result<Json> answer) {
+        if (!answer) {
+          fail_call(id, answer.error());
+          return;
+        }
+        server_->answer(id, std::move(*answer));
+      }) {}
+
+void DaemonMethods::begin_shutdown() {
+  stopping_ = true;
+  verbs_.begin_shutdown();
+}
 
 const std::map<std::string, DaemonMethods::Method>& DaemonMethods::methods() {
   static const std::map<std::string, Method> table = {
@@ -28,6 +40,9 @@ const std::map<std::string, DaemonMethods::Method>& DaemonMethods::methods() {
 void DaemonMethods::call(RpcCallId id, const std::string& method, const Json& params) {
   const auto found = methods().find(method);
   if (found == methods().end()) {
+    if (verbs_.call(id, method, params)) {
+      return;
+    }
     server_->answer(id, std::unexpected(RpcError::make(RpcError::kMethodNotFound,
                                                        "there is no method '" + method + "'")));
     return;
@@ -40,6 +55,7 @@ void DaemonMethods::abandoned(RpcCallId id) {
     const std::string name = found->second;
     attachments_.cancel(name, "the client went away");
   }
+  verbs_.abandoned(id);
 }
 
 void DaemonMethods::fail_call(RpcCallId id, const Error& error) {

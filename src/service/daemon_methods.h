@@ -1,7 +1,7 @@
 #pragma once
 
-// The JSON-RPC methods of the daemon: attach, detach, list, status, features, version, shutdown.
-// Control-shard-affine.
+// The JSON-RPC methods of the daemon: attach, detach, list, status, features, version, shutdown,
+// and those of Verbs. Control-shard-affine.
 
 #include <map>
 #include <string>
@@ -11,6 +11,7 @@
 #include "service/attachments.h"
 #include "service/control_server.h"
 #include "service/reports.h"
+#include "service/verbs.h"
 
 namespace nvublk::service {
 
@@ -25,8 +26,8 @@ class DaemonMethods final : public RpcHandler {
   /// Where answers go; before the first call.
   void set_server(ControlServer& server) { server_ = &server; }
   /// From now on "attach" is refused.
-  void begin_shutdown() { stopping_ = true; }
-  bool idle() const { return !probing_.busy(); }
+  void begin_shutdown();
+  bool idle() const { return !probing_.busy() && verbs_.idle(); }
 
   void call(RpcCallId id, const std::string& method, const Json& params) override;
   void abandoned(RpcCallId id) override;
@@ -52,6 +53,7 @@ class DaemonMethods final : public RpcHandler {
   std::map<RpcCallId, std::string> attaching_;  ///< to the attachment's name
   std::vector<RpcCallId> probe_waiting_;
   BlockingCall probing_;
+  Verbs verbs_;
 };
 
 }  // namespace nvublk::service

@@ -9,7 +9,7 @@ namespace {
 
 /// What to try, empty when the text says it or nothing general can be said.
 std::string_view hint(std::string_view command, ErrorCode code) {
-  const bool attach = command == "attach";
+  const bool attach = command == "attach" || command == "discover";
   switch (code) {
     case ErrorCode::kUnreachable:
       return attach ? "check the address and the port (-a, -s), and that the target runs" : "";
@@ -20,11 +20,11 @@ std::string_view hint(std::string_view command, ErrorCode code) {
     case ErrorCode::kDisconnected:
       return attach ? "check the port (-s), and the target's log" : "";
     case ErrorCode::kAlreadyExists:
-      return attach ? "detach it first to attach it in another way" : "";
+      return command == "attach" ? "detach it first to attach it in another way" : "";
     case ErrorCode::kBusy:
       return command == "detach" ? "unmount or close it first, or use --force" : "";
     case ErrorCode::kNotFound:
-      return command == "detach" || command == "status" ? "'nvublk list' shows what there is" : "";
+      return attach ? "" : "'nvublk list' shows what there is";
     case ErrorCode::kNvmeStatus:
     case ErrorCode::kPermission:
     case ErrorCode::kInvalidArgument:

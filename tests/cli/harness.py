@@ -129,7 +129,7 @@ class CliTest(unittest.TestCase):
 
     def nvublk(self, *words, socket=None, **more):
         outcome = run(PROGRAMS / "nvublk", *words, env=self.environment(socket), **more)
-        if words[0] == "attach":
+        if words[0] in ("attach", "discover"):
             self.learn_pid(socket)
         return outcome
 

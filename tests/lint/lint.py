@@ -79,6 +79,7 @@ WORDS = [
          "src/target/", "src/service/", "src/perf/histogram.", *LIBRARY,
          "src/engine/block_export.h", "src/engine/blocking_call.",  # control path callbacks
          "src/nvme/controller", "src/ublk/", "src/fuse/",           # likewise: start, stop, drain
+         "src/nvme/io_passthrough.",                                # likewise: the user's own
      )),
     (r"std::(thread|jthread|async)\b", "threads are shards", (
         "src/target/", "src/engine/shard.", "src/engine/blocking_call.", "src/perf/worker.")),

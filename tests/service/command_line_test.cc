@@ -120,11 +120,59 @@ TEST(CommandLine, ReadsTheOtherCommands) {
   EXPECT_EQ(parsed("--version").kind, CommandKind::kVersion);
 }
 
+TEST(CommandLine, VerbsTakeNvmeClisOptions) {
+  const CommandLine line = parsed(
+      "admin-passthru nvublk0 --opcode=0x06 -n 0xffffffff -2 2 -3 3 --cdw10=1 -5 0x11 -6 12 -7 13 "
+      "-8 14 -9 0xffffffff -f 0 -m 0 -l 4096 -r -t 100 -p 0xff -s -i out");
+  EXPECT_EQ(line.kind, CommandKind::kVerb);
+  EXPECT_EQ(line.name, "admin-passthru");
+  const Json expected{{"target", "nvublk0"}, {"opcode", 6},         {"namespace-id", 0xffffffff},
+                      {"cdw2", 2},           {"cdw3", 3},           {"cdw10", 1},
+                      {"cdw11", 0x11},       {"cdw12", 12},         {"cdw13", 13},
+                      {"cdw14", 14},         {"cdw15", 0xffffffff}, {"data-len", 4096},
+                      {"timeout", 100},      {"prefill", 255}};
+  for (const auto& [key, value] : expected.items()) {
+    EXPECT_EQ(line.verb.params.value(key, Json()), value) << key;
+  }
+  EXPECT_EQ(line.verb.params.size(), expected.size());
+  EXPECT_TRUE(line.verb.read && line.verb.show_command && !line.verb.dry_run);
+  EXPECT_EQ(line.verb.input_file, "out");
+  // Before 2.4, nvme-cli's -o was the opcode.
+  EXPECT_EQ(parsed("io-passthru nvublk0 -o 0x02").verb.params["opcode"], 2);
+  EXPECT_TRUE(parsed("io-passthru nvublk0 -O 2 -o json").json);
+  EXPECT_TRUE(parsed("smart-log nvublk0 -o binary").verb.raw_binary);
+  EXPECT_TRUE(parsed("id-ctrl /dev/ublkb0 -o json").json);
+  EXPECT_EQ(parsed("get-feature nvublk0 -f 0x81 -s 3 -c 1").verb.params["feature-id"], 0x81);
+  EXPECT_EQ(parsed("list-ns nvublk0 --all").verb.params["all"], true);
+}
+
+TEST(CommandLine, DiscoveryNeedsNoNqnAndLeavesThePortToItsDefault) {
+  const CommandLine line = parsed("discover -t tcp -a 192.0.2.1");
+  EXPECT_EQ(line.kind, CommandKind::kDiscover);
+  EXPECT_TRUE(line.attach.controller.transport.id.is_discovery());
+  EXPECT_EQ(line.attach.controller.transport.id.trsvcid, "");
+  EXPECT_TRUE(parsed("attach --discover -t tcp -a 192.0.2.1").discover);
+  EXPECT_EQ(parsed("discover nvme+tcp://192.0.2.1").attach.controller.transport.id.trsvcid, "8009");
+}
+
 TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
   const std::string address = "attach -t tcp -a 192.0.2.1 -n nqn.2026-01.org.example:disk ";
   const std::pair<std::string, std::string> cases[] = {
       {"", "a command is missing"},
       {"frobnicate", "there is no command 'frobnicate'"},
+      {"discover -t tcp", "-a/--traddr is missing"},
+      {"attach --discover -t tcp -a 192.0.2.1 --name x", "neither --name nor --id"},
+      {"id-ctrl", "device"},
+      {"id-ctrl nvublk0 -o yaml", "yaml"},
+      {"list-ns nvublk0 -o binary", "binary"},
+      {"get-feature nvublk0", "--feature-id is missing"},
+      {"admin-passthru nvublk0", "--opcode is missing"},
+      {"admin-passthru nvublk0 -O 256", "--opcode"},
+      {"admin-passthru nvublk0 -O 6 --flags=1", "--flags"},
+      {"admin-passthru nvublk0 -O 6 -w -l 4", "use -r instead of -w"},
+      {"admin-passthru nvublk0 -O 9 -r -l 4", "use -w instead of -r"},
+      {"admin-passthru nvublk0 -O 0x80 -l 4", "moves no data"},
+      {"io-passthru nvublk0 -O 2 -l 1048577", "--data-len"},
       {"attach -a 192.0.2.1 -n x", "-t/--transport is missing"},
       {"attach -t tcp -n x", "-a/--traddr is missing"},
       {"attach -t tcp -a 192.0.2.1", "-n/--nqn is missing"},

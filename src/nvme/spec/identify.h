@@ -51,6 +51,42 @@ enum class ControllerType : std::uint8_t {
   kAdministrative = 3,
 };
 
+/// What a power state needs and how fast it is. [Base 2.1 §5.1.13]
+struct PowerStateDescriptor {
+  Le16 mp;  ///< maximum power, in hundredths of a watt, or as MXPS says
+  std::uint8_t reserved2 = 0;
+  std::uint8_t flags = 0;  ///< MXPS in bit 0, NOPS in bit 1
+  Le32 enlat;              ///< microseconds
+  Le32 exlat;              ///< microseconds
+  std::uint8_t rrt = 0;
+  std::uint8_t rrl = 0;
+  std::uint8_t rwt = 0;
+  std::uint8_t rwl = 0;
+  Le16 idlp;
+  std::uint8_t ips = 0;  ///< scale of idlp in bits 7:6
+  std::uint8_t reserved19 = 0;
+  Le16 actp;
+  std::uint8_t apws = 0;  ///< workload in bits 2:0, scale of actp in bits 7:6
+  std::array<std::uint8_t, 9> reserved23{};
+
+  /// MXPS: `mp` counts tenths of a milliwatt.
+  constexpr bool fine_scale() const { return (flags & 1) != 0; }
+  constexpr bool non_operational() const { return (flags & 2) != 0; }
+  constexpr std::uint32_t workload() const { return apws & 0x7u; }
+  /// Of idlp and actp: 0 not reported, 1 tenths of a milliwatt, 2 hundredths of a watt.
+  constexpr std::uint32_t idle_scale() const { return ips >> 6; }
+  constexpr std::uint32_t active_scale() const { return apws >> 6; }
+};
+
+static_assert(sizeof(PowerStateDescriptor) == 32);
+static_assert(offsetof(PowerStateDescriptor, enlat) == 4);
+static_assert(offsetof(PowerStateDescriptor, rrt) == 12);
+static_assert(offsetof(PowerStateDescriptor, idlp) == 16);
+static_assert(offsetof(PowerStateDescriptor, actp) == 20);
+static_assert(std::is_trivially_copyable_v<PowerStateDescriptor>);
+
+inline constexpr std::uint32_t kMaxPowerStates = 32;
+
 /// Identify Controller, CNS 01h. [Base 2.1 §5.1.13]
 struct IdentifyController {
   Le16 vid;
@@ -146,7 +182,7 @@ struct IdentifyController {
   Le16 ofcs;
   std::uint8_t dctype = 0;
   std::array<std::uint8_t, 241> reserved1807{};
-  std::array<std::uint8_t, 1024> psd{};  ///< 32 power state descriptors
+  std::array<PowerStateDescriptor, kMaxPowerStates> psd{};
   std::array<std::uint8_t, 1024> vendor{};
 
   constexpr ControllerType type() const { return static_cast<ControllerType>(cntrltype); }
@@ -159,7 +195,10 @@ struct IdentifyController {
   constexpr std::uint32_t abort_limit_count() const { return acl + 1u; }
   constexpr std::uint32_t async_event_limit_count() const { return aerl + 1u; }
   constexpr std::uint32_t error_log_entry_count() const { return elpe + 1u; }
-  constexpr std::uint32_t power_state_count() const { return npss + 1u; }
+  /// NPSS converted; never more than there is room for.
+  constexpr std::uint32_t power_state_count() const {
+    return npss < kMaxPowerStates ? npss + 1u : kMaxPowerStates;
+  }
   constexpr std::uint32_t atomic_write_block_count() const { return awun.get() + 1u; }
   constexpr std::uint32_t atomic_write_power_fail_block_count() const { return awupf.get() + 1u; }
   /// KAS converted; 0: keep alive is not supported.

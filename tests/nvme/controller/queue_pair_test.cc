@@ -64,6 +64,7 @@ class QueuePairTest : public testing::Test, public QueuePairOwner {
 
   struct Block : BlockRequest {
     int completions = 0;
+    Block* next = nullptr;  ///< submitted by the completion of this one
   };
   Block& read(std::uint64_t lba) {
     Block& block = blocks_.emplace_back();
@@ -119,6 +120,75 @@ TEST_F(QueuePairTest, BeyondTheDepthRequestsWaitInOrder) {
   complete(0);
   EXPECT_EQ(submitted_lbas(), (std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5}));
   EXPECT_EQ(pair_->status().outstanding, 4u);
+}
+
+// The user's own command among those of a block device that never pauses.
+struct Waiter final : SlotWaiter {
+  explicit Waiter(QueuePair& queue) : pair(queue) {}
+  void slot_free(Request& request) override {
+    request.sqe = {};
+    request.sqe.cdw10 = std::uint32_t{99};
+    request.set_no_data();
+    request.context = this;
+    request.done = [](void* self, NvmeStatus, const spec::CompletionEntry&) {
+      static_cast<Waiter*>(self)->completions++;
+    };
+    pair.submit(request, seconds(1000));
+  }
+  void no_slot() override { refusals++; }
+  QueuePair& pair;
+  int completions = 0;
+  int refusals = 0;
+};
+
+TEST_F(QueuePairTest, WhoWaitsForASlotComesBeforeBlockRequests) {
+  go_live();
+  for (std::uint64_t lba = 0; lba < 5; lba++) read(lba);
+  Waiter waiter(*pair_);
+  pair_->wait_for_slot(waiter);
+  read(5);
+  complete(1);
+  EXPECT_EQ(submitted_lbas(), (std::vector<std::uint64_t>{0, 1, 2, 3, 99}));
+  complete(4);
+  EXPECT_EQ(waiter.completions, 1);
+  EXPECT_EQ(submitted_lbas(), (std::vector<std::uint64_t>{0, 1, 2, 3, 99, 4}));
+}
+
+TEST_F(QueuePairTest, ABlockRequestMadeByACompletionDoesNotOvertakeWhoWaits) {
+  go_live();
+  for (std::uint64_t lba = 0; lba < kDepth; lba++) read(lba);
+  Block next;
+  next.op = BlockOp::kRead;
+  next.lba = 50;
+  next.blocks = 1;
+  next.data = buffer_.data();
+  next.done = blocks_[0].done;
+  blocks_[0].next = &next;
+  blocks_[0].done = [](BlockRequest& request) {
+    Block& again = *static_cast<Block&>(request).next;
+    static_cast<NamespaceQueue*>(request.queue)->submit(again);
+  };
+  Waiter waiter(*pair_);
+  pair_->wait_for_slot(waiter);
+  complete(0);
+  EXPECT_EQ(submitted_lbas().back(), 99u);
+  complete(4);
+  EXPECT_EQ(submitted_lbas().back(), 50u);
+  complete(5);
+  EXPECT_EQ(next.completions, 1);
+}
+
+TEST_F(QueuePairTest, WhoWaitsForASlotIsToldWhenThereWillBeNone) {
+  Waiter waiter(*pair_);
+  pair_->wait_for_slot(waiter);
+  EXPECT_EQ(waiter.refusals, 1) << "not live yet";
+  go_live();
+  for (std::uint64_t lba = 0; lba < kDepth; lba++) read(lba);
+  pair_->wait_for_slot(waiter);
+  pair_->disconnect(Error::make(ErrorCode::kCancelled, "test"));
+  turn();
+  EXPECT_EQ(waiter.refusals, 2);
+  EXPECT_EQ(waiter.completions, 0);
 }
 
 TEST_F(QueuePairTest, RequestsBeforeTheConnectionWait) {

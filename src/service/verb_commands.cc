@@ -1,0 +1,248 @@
+#include "service/verb_commands.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <utility>
+
+#include "nvme/spec/opcodes.h"
+#include "service/base64.h"
+#include "service/error_line.h"
+#include "service/passthrough_text.h"
+#include "service/verb_text.h"
+#include "service/verbs.h"
+#include "service/wide_number.h"
+
+namespace nvublk::service {
+
+namespace {
+
+void print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+}
+
+/// A subsystem, and its ways in.
+struct Found {
+  std::string subnqn;
+  std::vector<nvme::TransportId> ids;
+  std::string unusable;  ///< why the last way was none
+};
+
+void add_records(const Json& log, std::vector<Found>& found) {
+  for (const Json& record : log.value("records", Json::array())) {
+    if (record.value("subtype", std::string()) != "nvme subsystem") {
+      continue;
+    }
+    nvme::TransportId id;
+    id.subnqn = record.value("subnqn", std::string());
+    id.traddr = record.value("traddr", std::string());
+    id.trsvcid = record.value("trsvcid", std::string());
+    auto known = std::find_if(found.begin(), found.end(),
+                              [&id](const Found& each) { return each.subnqn == id.subnqn; });
+    if (known == found.end()) {
+      known = found.insert(found.end(), Found{id.subnqn, {}, {}});
+    }
+    if (const auto trtype = nvme::parse_trtype(record.value("trtype", std::string()))) {
+      id.trtype = *trtype;
+      known->ids.push_back(id);
+    } else {
+      known->unusable = trtype.error().text;
+    }
+  }
+}
+
+Result<Json> attach_one(AttachRequest request, const Found& subsystem, RpcClient& client) {
+  Result<Json> report = fail(ErrorCode::kUnsupported, subsystem.unusable);
+  for (const nvme::TransportId& id : subsystem.ids) {
+    request.controller.transport.id = id;
+    report = client.call("attach", request.to_params(), std::nullopt);
+    if (report || report.error().code == ErrorCode::kAlreadyExists) {
+      break;
+    }
+  }
+  return report;
+}
+
+/// Reads what a command sends: `most` bytes of the file, or of standard input.
+Result<std::string> read_input(const std::string& path, std::size_t most) {
+  std::string bytes(most, '\0');
+  std::ifstream file;
+  if (!path.empty() && path != "-") {
+    file.open(path, std::ios::binary);
+    if (!file) {
+      return fail(ErrorCode::kNotFound, "cannot read " + path + "; check --input-file");
+    }
+  }
+  std::istream& input = file.is_open() ? static_cast<std::istream&>(file) : std::cin;
+  input.read(bytes.data(), static_cast<std::streamsize>(most));
+  bytes.resize(static_cast<std::size_t>(input.gcount()));
+  return bytes;
+}
+
+Status write_output(const std::string& path, std::span<const std::byte> data) {
+  const auto* bytes = reinterpret_cast<const char*>(data.data());
+  if (path.empty()) {
+    std::fwrite(bytes, 1, data.size(), stdout);
+    return {};
+  }
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(bytes, static_cast<std::streamsize>(data.size()));
+  file.close();
+  if (!file) {
+    return fail(ErrorCode::kSystem, "cannot write " + path + "; check --input-file");
+  }
+  return {};
+}
+
+bool sends_data(const Json& params) {
+  return nvme::spec::data_direction(params["opcode"].get<std::uint8_t>()) ==
+         nvme::spec::DataDirection::kHostToController;
+}
+
+/// Adds the data to send to `params`.
+Status add_data(const VerbLine& verb, Json& params) {
+  const std::size_t length = params.value("data-len", std::size_t{0});
+  const bool wanted = length > 0 || !verb.input_file.empty();
+  if (!sends_data(params) || !wanted || verb.dry_run) {
+    return {};
+  }
+  const std::size_t most = length > 0 ? length : Verbs::kMaxDataBytes + std::size_t{1};
+  auto bytes = read_input(verb.input_file, most);
+  if (!bytes) {
+    return std::unexpected(std::move(bytes.error()));
+  }
+  if (bytes->size() > Verbs::kMaxDataBytes) {
+    return fail(ErrorCode::kInvalidArgument,
+                verb.input_file +
+                    " is longer than a command may carry, which is 1 MiB; say with "
+                    "--data-len how much of it to send");
+  }
+  params["data"] = to_base64(std::as_bytes(std::span(*bytes)));
+  return {};
+}
+
+Status print_passthrough(const CommandLine& line, const Json& report, std::int64_t took_us) {
+  const VerbLine& verb = line.verb;
+  const bool io = line.name == "io-passthru";
+  const auto data =
+      from_base64(report.value("data", std::string())).value_or(std::vector<std::byte>());
+  const std::string command = (io ? "IO Command " : "Admin Command ") +
+                              command_name_text(io, verb.params["opcode"].get<std::uint8_t>());
+  if (verb.latency) {
+    std::fprintf(stderr, "%s latency: %lld us\n", command.c_str(), static_cast<long long>(took_us));
+  }
+  if (line.json) {
+    print(to_pretty(report) + "\n");
+    return verb.input_file.empty() || data.empty() ? Status{} : write_output(verb.input_file, data);
+  }
+  if (verb.raw_binary || (!data.empty() && !verb.input_file.empty())) {
+    return write_output(data.empty() ? "" : verb.input_file, data);
+  }
+  char result[24];
+  std::snprintf(result, sizeof(result), "0x%08llx",
+                static_cast<unsigned long long>(report.value("result", std::uint64_t{0})));
+  print(command + " is Success and result: " + result + "\n" +
+        (data.empty() ? "" : hex_dump(data)));
+  return {};
+}
+
+void show_command(const CommandLine& line) {
+  const std::string text =
+      show_command_text(line.verb.params, line.verb.params.value("data-len", std::size_t{0}));
+  const bool beside_data = !line.verb.dry_run && (line.json || line.verb.raw_binary);
+  std::fputs(text.c_str(), beside_data ? stderr : stdout);
+}
+
+Status print_answer(const CommandLine& line, const Json& report) {
+  if (line.verb.raw_binary) {
+    return write_output(
+        {}, from_base64(report.value("data", std::string())).value_or(std::vector<std::byte>()));
+  }
+  if (line.json) {
+    print(to_pretty_wide(report) + "\n");
+    return {};
+  }
+  const std::string target = line.verb.params["target"].get<std::string>();
+  print(verb_text(line.name, target, report));
+  return {};
+}
+
+}  // namespace
+
+Json DiscoveredAttach::report() const {
+  Json report;
+  report["devices"] = devices;
+  for (const Failure& failure : failures) {
+    Json entry{{"subnqn", failure.subnqn}};
+    entry.update(error_json(failure.error)["error"]);
+    report["errors"].push_back(std::move(entry));
+  }
+  return report;
+}
+
+DiscoveredAttach attach_discovered(const AttachRequest& request, const Json& log,
+                                   RpcClient& client) {
+  std::vector<Found> found;
+  add_records(log, found);
+  for (const Json& referral : log.value("referrals", Json::array())) {
+    add_records(referral, found);
+  }
+  DiscoveredAttach done;
+  if (found.empty()) {
+    done.failures.push_back(
+        {{},
+         Error::make(ErrorCode::kNotFound,
+                     "the discovery subsystem lists no subsystem for this host; check the host "
+                     "NQN (-q) and what the target allows")});
+  }
+  for (const Found& subsystem : found) {
+    auto report = attach_one(request, subsystem, client);
+    done.some_attached =
+        done.some_attached || report || report.error().code == ErrorCode::kAlreadyExists;
+    if (report) {
+      for (const Json& device : report->value("devices", Json::array())) {
+        done.devices.push_back(device);
+      }
+    } else if (report.error().code != ErrorCode::kAlreadyExists) {
+      Error error = std::move(report.error());
+      error.text = subsystem.subnqn + ": " + error.text;
+      done.failures.push_back({subsystem.subnqn, std::move(error)});
+    }
+  }
+  return done;
+}
+
+Status run_verb_command(const CommandLine& line) {
+  const VerbLine& verb = line.verb;
+  Json params = verb.params;
+  const bool passthrough = is_passthrough(line.name);
+  if (verb.show_command || verb.dry_run) {
+    show_command(line);
+    if (verb.dry_run) {
+      return {};
+    }
+  }
+  if (passthrough) {
+    if (Status read = add_data(verb, params); !read) {
+      return read;
+    }
+  } else if (verb.raw_binary && line.name != "get-feature") {
+    params["raw"] = true;
+  }
+  params["target"] = resolve_device_link(params["target"].get<std::string>());
+  auto client = RpcClient::connect(line.socket_path);
+  if (!client) {
+    return std::unexpected(std::move(client.error()));
+  }
+  const Instant began = Clock::now();
+  const auto report = client->call(line.name, params, std::nullopt);
+  const auto took = std::chrono::duration_cast<microseconds>(Clock::now() - began).count();
+  if (!report) {
+    return std::unexpected(report.error());
+  }
+  return passthrough ? print_passthrough(line, *report, took) : print_answer(line, *report);
+}
+
+}  // namespace nvublk::service

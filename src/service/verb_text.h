@@ -1,0 +1,21 @@
+#pragma once
+
+// Answers of the methods that are nvme-cli's commands as text, in nvme-cli's manner. Pure.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "service/json.h"
+
+namespace nvublk::service {
+
+/// `target` is what the user named.
+std::string verb_text(const std::string& command, const std::string& target, const Json& report);
+std::string discovery_text(const Json& report);
+
+/// Rows of 16 bytes with their offsets, in hex and as characters.
+std::string hex_dump(std::span<const std::byte> data);
+
+}  // namespace nvublk::service

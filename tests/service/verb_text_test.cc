@@ -1,0 +1,163 @@
+#include "service/verb_text.h"
+
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "nvme/spec/text.h"
+#include "service/base64.h"
+#include "service/discovery_report.h"
+#include "service/identify_report.h"
+#include "service/log_report.h"
+#include "service/wide_number.h"
+
+namespace nvublk::service {
+namespace {
+
+std::vector<std::byte> bytes(std::string_view text) {
+  const auto span = std::as_bytes(std::span(text));
+  return {span.begin(), span.end()};
+}
+
+// The vectors of RFC 4648 §10.
+TEST(Base64, WritesAndReadsTheVectorsOfItsRfc) {
+  const std::pair<const char*, const char*> cases[] = {{"", ""},
+                                                       {"f", "Zg=="},
+                                                       {"fo", "Zm8="},
+                                                       {"foo", "Zm9v"},
+                                                       {"foob", "Zm9vYg=="},
+                                                       {"fooba", "Zm9vYmE="},
+                                                       {"foobar", "Zm9vYmFy"}};
+  for (const auto& [plain, encoded] : cases) {
+    EXPECT_EQ(to_base64(bytes(plain)), encoded);
+    EXPECT_EQ(from_base64(encoded), bytes(plain));
+  }
+  for (const char* wrong : {"Z", "Zg=", "====", "Zg=g", "Z\ng=", "Zm9*"}) {
+    EXPECT_FALSE(from_base64(wrong).has_value()) << wrong;
+  }
+}
+
+TEST(WideNumber, KeepsEveryDigit) {
+  constexpr std::uint64_t kAll = 0xffffffffffffffff;
+  EXPECT_EQ(wide_text({Le64(0), Le64(0)}), "0");
+  EXPECT_EQ(wide_text({Le64(kAll), Le64(0)}), "18446744073709551615");
+  EXPECT_EQ(wide_text({Le64(0), Le64(1)}), "18446744073709551616");
+  EXPECT_EQ(wide_text({Le64(kAll), Le64(kAll)}), "340282366920938463463374607431768211455");
+  nvme::spec::SmartLog log;
+  log.data_units_read = {Le64(kAll), Le64(kAll)};
+  log.data_units_written = {Le64((1ULL << 53) + 1), Le64(0)};
+  const std::string text = to_pretty_wide(smart_log_report(log));
+  EXPECT_NE(text.find("\"data_units_read\": 340282366920938463463374607431768211455,\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("\"data_units_written\": 9007199254740993,\n"), std::string::npos) << text;
+}
+
+TEST(WideNumber, OtherTextStaysText) {
+  const Json report{{"sn", "123"}, {"list", Json::array({Json{{"nvmcap", "7"}}, Json::array()})}};
+  EXPECT_EQ(to_pretty_wide(report),
+            "{\n  \"sn\": \"123\",\n  \"list\": [\n    {\n      \"nvmcap\": 7\n    },\n    []\n"
+            "  ]\n}");
+  EXPECT_EQ(Json::parse(to_pretty_wide(report))["sn"], "123");
+}
+
+TEST(VerbText, ControllersReadAsInNvmeCli) {
+  nvme::spec::IdentifyController controller;
+  controller.vid = std::uint16_t{0x1b36};
+  nvme::spec::fill_text(controller.sn, "serial", ' ');
+  controller.ieee = {0x00, 0x54, 0x52};
+  controller.ver = 0x10400u;
+  controller.psd[0].mp = std::uint16_t{2500};
+  controller.psd[0].enlat = 16u;
+  controller.psd[0].exlat = 4u;
+  const std::string text = verb_text("id-ctrl", "nvublk0", id_ctrl_report(controller));
+  for (const char* line :
+       {"NVME Identify Controller:\n", "\nvid       : 0x1b36\n", "\nssvid     : 0\n",
+        "\nsn        : serial              \n", "\nieee      : 525400\n", "\nver       : 0x10400\n",
+        "\nps      0 : mp:25.00W operational enlat:16 exlat:4 rrt:0 rrl:0\n"
+        "            rwt:0 rwl:0 idle_power:- active_power:-\n"
+        "            active_power_workload:-\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << "in\n" << text;
+  }
+}
+
+TEST(VerbText, NamespacesReadAsInNvmeCli) {
+  nvme::spec::IdentifyNamespace block;
+  block.nsze = std::uint64_t{0x20000};
+  block.ncap = std::uint64_t{0x20000};
+  block.nlbaf = 1;
+  block.flbas = 1;
+  block.lbaf[0].lbads = 9;
+  block.lbaf[1].lbads = 12;
+  Json report = id_ns_report(block);
+  report["nsid"] = 3;
+  const std::string text = verb_text("id-ns", "nvublk0", report);
+  for (const char* line :
+       {"NVME Identify Namespace 3:\n", "\nnsze    : 0x20000\n", "\nanagrpid: 0\n",
+        "\nlbaf  0 : ms:0   lbads:9  rp:0\n", "\nlbaf  1 : ms:0   lbads:12 rp:0 (in use)\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << "in\n" << text;
+  }
+  // What was not asked for is not there. [NVM 1.1 §4.1.5.1, NSFEAT.OPTPERF]
+  EXPECT_FALSE(report.contains("npwg"));
+  block.nsfeat = 0x10;
+  EXPECT_TRUE(id_ns_report(block).contains("npwg"));
+}
+
+TEST(VerbText, FeaturesShowValuesAndData) {
+  const Json report{{"feature", 6},
+                    {"name", "Volatile Write Cache"},
+                    {"select", "Current"},
+                    {"value", 1},
+                    {"data", "QUI="}};
+  EXPECT_EQ(verb_text("get-feature", "nvublk0", report),
+            "get-feature:0x06 (Volatile Write Cache), Current value:0x00000001\n"
+            "       0  1  2  3  4  5  6  7  8  9  a  b  c  d  e  f\n"
+            "0000: 41 42" +
+                std::string(14 * 3, ' ') + " \"AB\"\n");
+}
+
+TEST(DiscoveryReport, ShowsReferralsAndWhatCannotBeRead) {
+  nvme::spec::DiscoveryLogEntry entry;
+  entry.trtype = 3;
+  entry.adrfam = 1;
+  entry.subtype = 1;
+  entry.treq = 4;
+  nvme::spec::fill_text(entry.traddr, "192.0.2.7", ' ');
+  nvme::spec::fill_text(entry.subnqn, "nqn.2014-08.org.nvmexpress.discovery", '\0');
+  nvme::TransportId id;
+  id.traddr = "192.0.2.7";
+  const Json report =
+      discovery_report({{id, 5, {entry}}, {id, 6, {}}},
+                       {{id, Error::make(ErrorCode::kTimeout, "it does not answer")}});
+  EXPECT_EQ(report["genctr"], 5);
+  EXPECT_EQ(report["records"][0]["subtype"], "discovery subsystem referral");
+  EXPECT_EQ(report["records"][0]["treq"], "not specified, sq flow control disable supported");
+  EXPECT_EQ(report["records"][0]["traddr"], "192.0.2.7");
+  ASSERT_EQ(report["referrals"].size(), 2U);
+  EXPECT_EQ(report["referrals"][0]["genctr"], 6);
+  EXPECT_EQ(report["referrals"][1]["error"], "it does not answer");
+  const std::string text = discovery_text(report);
+  EXPECT_NE(text.find("Discovery Log Number of Records 1, Generation counter 5\n"
+                      "=====Discovery Log Entry 0======\ntrtype:  tcp\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("it does not answer"), std::string::npos) << text;
+}
+
+// Codes that no specification defines must not index anything.
+TEST(DiscoveryReport, SurvivesUnknownCodes) {
+  nvme::spec::DiscoveryLogEntry entry;
+  for (const unsigned trtype : {1u, 3u, 255u}) {
+    entry.trtype = static_cast<std::uint8_t>(trtype);
+    entry.adrfam = entry.subtype = entry.treq = 255;
+    entry.eflags = std::uint16_t{0xffff};
+    entry.tsas.fill(255);
+    const Json record = discovery_record(entry);
+    EXPECT_EQ(record["adrfam"], "unrecognized");
+    EXPECT_EQ(record["subtype"], "unrecognized");
+    EXPECT_EQ(record["eflags"], "unrecognized");
+  }
+}
+
+}  // namespace
+}  // namespace nvublk::service
