@@ -251,6 +251,8 @@ int IoQueuePair::submit(const IoCommand& command) {
   request.iov = command.iov;
   request.iov_count = command.iov_count;
   request.length_bytes = static_cast<std::uint32_t>(length);
+  request.metadata = command.metadata;
+  request.metadata_bytes = command.metadata_bytes;
   request.done = command.done;
   request.context = command.context;
   request.tag = command.tag != nullptr ? command.tag : command.context;
@@ -284,6 +286,8 @@ bool IoQueuePair::start(IoRequest& request) {
   slot->iov = request.iov;
   slot->iov_count = request.iov_count;
   slot->length_bytes = request.length_bytes;
+  slot->metadata = request.metadata;
+  slot->metadata_bytes = request.metadata_bytes;
   slot->context = &request;
   slot->done = [](void* context, spec::NvmeStatus status, const spec::CompletionEntry& entry) {
     auto* done = static_cast<IoRequest*>(context);

@@ -53,6 +53,8 @@ struct IoCommand {
   spec::SubmissionEntry sqe;  ///< complete but for the CID and the data pointer
   const iovec* iov = nullptr;
   std::uint32_t iov_count = 0;
+  void* metadata = nullptr;  ///< in a buffer of its own: only PCIe has that
+  std::uint32_t metadata_bytes = 0;
   Done done = nullptr;
   void* context = nullptr;
   void* tag = nullptr;  ///< what abort_matching() looks for, null: the context
@@ -64,6 +66,8 @@ struct IoRequest : ListHook<IoRequestTag> {
   const iovec* iov = nullptr;
   std::uint32_t iov_count = 0;
   std::uint32_t length_bytes = 0;
+  void* metadata = nullptr;
+  std::uint32_t metadata_bytes = 0;
   IoCommand::Done done = nullptr;
   void* context = nullptr;
   void* tag = nullptr;
