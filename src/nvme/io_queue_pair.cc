@@ -214,6 +214,7 @@ void IoQueuePair::queue_disconnected(std::uint16_t, const Error& reason) {
   failure_ = closing_as_ != QueueFailure::kNone ? closing_as_ : failure_of(reason);
   failure_text_ = reason.step.empty() ? reason.text : reason.text + " (" + reason.step + ")";
   abort_queued();
+  wake_due_ = true;  // an injected delay ends with the connection
   if (freeing_) {
     shard_.reactor().defer(destroy_);
   }
@@ -325,7 +326,7 @@ void IoQueuePair::complete(IoRequest& request, spec::NvmeStatus status) {
   request.status = status;
   request.cqe.set_status(status);
   const Duration delay = std::exchange(request.injected.delay, Duration::zero());
-  if (delay == Duration::zero() || freeing_) {
+  if (delay == Duration::zero() || freeing_ || state() == QueueState::kDisconnected) {
     stage(request);
     return;
   }
@@ -354,7 +355,7 @@ void IoQueuePair::release_delayed() {
   for (auto at = delayed_.begin(); at != delayed_.end();) {
     IoRequest& request = *at;
     ++at;
-    if (request.release <= now || freeing_) {
+    if (request.release <= now || freeing_ || state() == QueueState::kDisconnected) {
       RequestList::remove(request);
       stage(request);
     } else {

@@ -213,6 +213,26 @@ TEST(ControllerShutdown, EndsWhenTheControllerSaysSo) {
   EXPECT_TRUE(shutdown.done());
 }
 
+TEST(ControllerShutdown, TheNotificationHasADeadlineOfItsOwn) {
+  struct Case {
+    std::uint32_t rtd3e_us;
+    Duration limit;
+    Duration want;
+  };
+  const Case cases[] = {{0, Duration::zero(), seconds(5)},
+                        {8'000'000, Duration::zero(), seconds(8)},
+                        {4'000'000'000, Duration::zero(), seconds(60)},
+                        {8'000'000, milliseconds(300), milliseconds(300)}};
+  for (const Case& each : cases) {
+    ControllerShutdown shutdown(seconds(1), each.rtd3e_us, each.limit);
+    Drive<ControllerShutdown> drive{shutdown, {}};
+    const std::size_t last = ControllerShutdown::rows().size() - 1;
+    ASSERT_TRUE(drive.run_until(
+        [last](const ControllerShutdown& machine) { return machine.step() == last; }));
+    EXPECT_EQ(shutdown.step_deadline() - shutdown.step_since(), each.want);
+  }
+}
+
 TEST(NamespaceGeometry, LimitsComeFromTheController) {
   ControllerInit init(test_options(), true, 1);
   Drive<ControllerInit> drive{init, {}};
