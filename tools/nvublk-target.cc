@@ -23,6 +23,8 @@ constexpr char kExamples[] = R"(Examples:
       one namespace of 1 GiB in memory, on 127.0.0.1:4420
   nvublk-target --listen 0.0.0.0:0 --ns size=64M,bs=4096 --ns file=/tmp/disk.img,size=1G,bs=512
       two namespaces; the port is in the line that is printed
+  nvublk-target --ns size=64M,bs=4096,zsze=1M,zcap=768K,mor=4,mar=6 --ns size=64M,bs=512,ms=8,pi=1
+      a zoned namespace, and one with protection information of type 1
   nvublk-target --control /run/target.sock --ns size=64M &
   nvublk-target ctl /run/target.sock stats
   nvublk-target ctl /run/target.sock ns_add '{"size":"32M","bs":512}'
@@ -88,7 +90,8 @@ void add_options(CLI::App& app, CommandLine& line) {
                  "ADDR:PORT to listen on, repeatable; port 0: any (default 127.0.0.1:4420)");
   app.add_option("--ns", line.namespaces,
                  "a namespace, repeatable: size=64M,bs=4096 or file=PATH,bs=512; also nsid=N, "
-                 "uuid=UUID, ro");
+                 "uuid=UUID, ro, noiob=BLOCKS; metadata: ms=BYTES, pi=1|2|3, pi-first; zones: "
+                 "zsze=BYTES, zcap=BYTES, mor=N, mar=N");
   app.add_option("--subnqn", options.subnqn, "the subsystem's NQN")->capture_default_str();
   app.add_option("--serial", options.serial, "the serial number")->capture_default_str();
   app.add_option("--model", options.model, "the model number")->capture_default_str();

@@ -29,12 +29,10 @@ AdminCommands::AdminCommands(QueuePair& queue, bool staged)
 
 AdminCommands::~AdminCommands() {
   CHECK(outstanding_.empty());
-  queue_.shard().reactor().cancel(wake_);
   close();
-  for (List* list : {&delayed_, &completed_}) {
-    while (!list->empty()) {
-      delete &list->pop_front();
-    }
+  queue_.shard().reactor().cancel(wake_);
+  while (!completed_.empty()) {
+    delete &completed_.pop_front();
   }
 }
 
@@ -50,6 +48,10 @@ void AdminCommands::close() {
     while (!list->empty()) {
       complete(list->pop_front(), spec::NvmeStatus::make(spec::GenericStatus::kAbortedSqDeletion));
     }
+  }
+  // An injected delay ends with what it delays.
+  while (!delayed_.empty()) {
+    stage(delayed_.pop_front());
   }
 }
 
@@ -175,7 +177,7 @@ void AdminCommands::complete(Entry& entry, spec::NvmeStatus status) {
   entry.status = status;
   entry.entry.set_status(status);
   const Duration delay = std::exchange(entry.injected.delay, Duration::zero());
-  if (delay == Duration::zero()) {
+  if (delay == Duration::zero() || !open_) {
     stage(entry);
     return;
   }

@@ -132,6 +132,11 @@ SubmissionEntry block_command(NvmOpcode opcode, std::uint32_t nsid, std::uint64_
   return sqe;
 }
 
+void set_protection_tags(SubmissionEntry& sqe, const ProtectionTags& tags) {
+  sqe.cdw14 = tags.reference_tag;
+  sqe.cdw15 = tags.application_tag | (std::uint32_t{tags.application_tag_mask} << 16);
+}
+
 SubmissionEntry read(std::uint32_t nsid, std::uint64_t lba, std::uint32_t block_count,
                      std::uint32_t io_flags) {
   return block_command(NvmOpcode::kRead, nsid, lba, block_count, io_flags);

@@ -82,6 +82,16 @@ inline constexpr std::uint32_t kIoCheckApplicationTag = 1u << 27;
 inline constexpr std::uint32_t kIoCheckReferenceTag = 1u << 26;
 inline constexpr std::uint32_t kIoDeallocate = 1u << 25;  ///< Write Zeroes only
 
+/// Tags that protection information is generated from or checked against: ILBRT, LBAT and LBATM, or
+/// those that are expected. A mask bit of 0 leaves that bit of the application tag unchecked.
+/// [NVM 1.1 §5.3]
+struct ProtectionTags {
+  std::uint32_t reference_tag = 0;
+  std::uint16_t application_tag = 0;
+  std::uint16_t application_tag_mask = 0;
+};
+void set_protection_tags(spec::SubmissionEntry& sqe, const ProtectionTags& tags);
+
 /// Any command whose dwords 10 to 12 are those of Read: Write, Compare, Verify, Write Zeroes, Write
 /// Uncorrectable.
 spec::SubmissionEntry block_command(spec::NvmOpcode opcode, std::uint32_t nsid, std::uint64_t lba,

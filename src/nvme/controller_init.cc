@@ -61,7 +61,7 @@ ControllerInit::ControllerInit(const ControllerOptions& options, const Controlle
 std::span<const ControllerInit::Row> ControllerInit::rows() {
   using M = ControllerInit;
   // Steps that the rows jump back to: see keep_namespace_list, next_namespace.
-  static constexpr std::array<Row, 18> kRows = {{
+  static constexpr std::array<Row, 21> kRows = {{
       {"connect admin queue", "Base 2.1 §3.3.2.2", &M::connect_limit, &M::connect_admin, &M::next},
       {"Fabrics Connect", "Base 2.1 §6.3", &M::connect_limit, &M::fabrics_connect, &M::keep_cntlid},
       {"read CAP", "Base 2.1 §3.1.4.1", &M::command_limit, &M::get_cap, &M::keep_cap},
@@ -88,6 +88,12 @@ std::span<const ControllerInit::Row> ControllerInit::rows() {
        &M::keep_namespace},
       {"identify namespace descriptors", "Base 2.1 §5.1.13.2.3", &M::command_limit,
        &M::identify_descriptors, &M::keep_descriptors, true},
+      {"identify protection format", "NVM 1.1 §4.1.5.3", &M::command_limit, &M::identify_protection,
+       &M::keep_protection, true},
+      {"identify zoned namespace", "ZNS 1.2 §4.1.5.1", &M::command_limit, &M::identify_zoned,
+       &M::keep_zoned, true},
+      {"identify zone append limit", "ZNS 1.2 §4.1.5.2", &M::command_limit,
+       &M::identify_append_limit, &M::keep_append_limit, true},
       {"connect I/O queues", "Base 2.1 §6.3", &M::connect_limit, &M::connect_io_queues, &M::next},
   }};
   return kRows;
@@ -95,7 +101,7 @@ std::span<const ControllerInit::Row> ControllerInit::rows() {
 
 namespace {
 constexpr std::size_t kIdentifyNamespaceStep = ControllerInit::kFirstNamespaceStep + 1;
-constexpr std::size_t kConnectIoQueuesStep = ControllerInit::kFirstNamespaceStep + 3;
+constexpr std::size_t kConnectIoQueuesStep = ControllerInit::kFirstNamespaceStep + 6;
 }  // namespace
 
 Error ControllerInit::protocol(std::string text) const {
@@ -224,9 +230,10 @@ StepNext ControllerInit::until_ready(const ControlOutcome& outcome) {
   return csts.ready() ? StepNext::next() : StepNext::repeat(kReadyPoll);
 }
 
-ControlAction ControllerInit::identify(spec::IdentifyCns cns, std::uint32_t nsid) {
+ControlAction ControllerInit::identify(spec::IdentifyCns cns, std::uint32_t nsid,
+                                       spec::CommandSetIdentifier csi) {
   page_.fill(std::byte{0});
-  ControlAction action = admin_command(command::identify({.cns = cns, .nsid = nsid}));
+  ControlAction action = admin_command(command::identify({.cns = cns, .nsid = nsid, .csi = csi}));
   action.data = page_;
   return action;
 }
@@ -399,6 +406,9 @@ StepNext ControllerInit::keep_descriptors(const ControlOutcome& outcome) {
 }
 
 StepNext ControllerInit::next_namespace() {
+  if (const std::optional<std::size_t> step = command_set_step()) {
+    return StepNext::jump(*step);
+  }
   namespace_index_++;
   return StepNext::jump(namespace_index_ < profile_.namespaces.size() ? kIdentifyNamespaceStep
                                                                       : kConnectIoQueuesStep);

@@ -26,6 +26,7 @@
 #include "nvme/control_action.h"
 #include "nvme/controller_options.h"
 #include "nvme/identify_decode.h"
+#include "nvme/namespace_format.h"
 #include "nvme/spec/identify.h"
 #include "nvme/spec/properties.h"
 
@@ -36,6 +37,7 @@ struct NamespaceProfile {
   std::uint32_t nsid = 0;
   spec::IdentifyNamespace data{};
   NamespaceIds ids;
+  CommandSetFormat format;
 };
 
 /// What is known of a controller once the sequence is through.
@@ -48,6 +50,7 @@ struct ControllerProfile {
   bool discovery = false;           ///< a discovery controller
   std::uint32_t keep_alive_ms = 0;  ///< as granted
   std::uint32_t io_queue_count = 0;
+  std::optional<std::uint64_t> append_limit_bytes;  ///< of Zone Append; once a namespace is zoned
   std::vector<NamespaceProfile> namespaces;
 };
 
@@ -100,9 +103,17 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   StepNext keep_namespace(const ControlOutcome& outcome);
   std::optional<ControlAction> identify_descriptors();
   StepNext keep_descriptors(const ControlOutcome& outcome);
+  std::optional<std::size_t> command_set_step() const;
+  std::optional<ControlAction> identify_protection();
+  StepNext keep_protection(const ControlOutcome& outcome);
+  std::optional<ControlAction> identify_zoned();
+  StepNext keep_zoned(const ControlOutcome& outcome);
+  std::optional<ControlAction> identify_append_limit();
+  StepNext keep_append_limit(const ControlOutcome& outcome);
   std::optional<ControlAction> connect_io_queues();
 
-  ControlAction identify(spec::IdentifyCns cns, std::uint32_t nsid);
+  ControlAction identify(spec::IdentifyCns cns, std::uint32_t nsid,
+                         spec::CommandSetIdentifier csi = spec::CommandSetIdentifier::kNvm);
   StepNext next_namespace();
   Error protocol(std::string text) const;
 

@@ -34,6 +34,9 @@ struct ControllerOptions {
   bool application_queues = false;  ///< I/O queue pairs are allocated by the application, none here
   bool discovery_allowed = false;   ///< the controller may be one of a discovery subsystem
   bool shutdown_notification = true;  ///< CC.SHN before the connections close
+  /// How long the controller may take to shut down then; 0: what it reports (RTD3E), within 5 s to
+  /// 60 s.
+  milliseconds shutdown_timeout{0};
 };
 
 }  // namespace nvublk::nvme

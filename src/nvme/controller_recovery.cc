@@ -198,8 +198,8 @@ void Controller::Impl::disconnect(Done done) {
     close_all(Error::make(ErrorCode::kCancelled, "detached"));
     return;
   }
-  shutdown_ =
-      std::make_unique<ControllerShutdown>(options_.admin_timeout, profile_.identify.rtd3e.get());
+  shutdown_ = std::make_unique<ControllerShutdown>(
+      options_.admin_timeout, profile_.identify.rtd3e.get(), options_.shutdown_timeout);
   shutdown_runner_ = std::make_unique<ShutdownRunner>(reactor_, *shutdown_, *this);
   shutdown_runner_->start();
 }

@@ -13,10 +13,13 @@ constexpr Duration kLongestLimit = seconds(60);
 
 }  // namespace
 
-ControllerShutdown::ControllerShutdown(Duration command_limit, std::uint32_t rtd3e_us)
+ControllerShutdown::ControllerShutdown(Duration command_limit, std::uint32_t rtd3e_us,
+                                       Duration shutdown_limit)
     : command_limit_(command_limit),
-      shutdown_limit_(std::clamp<Duration>(microseconds(rtd3e_us), kShortestLimit, kLongestLimit)) {
-}
+      shutdown_limit_(
+          shutdown_limit != Duration::zero()
+              ? shutdown_limit
+              : std::clamp<Duration>(microseconds(rtd3e_us), kShortestLimit, kLongestLimit)) {}
 
 std::span<const ControllerShutdown::Row> ControllerShutdown::rows() {
   using M = ControllerShutdown;

@@ -14,8 +14,10 @@ namespace nvublk::nvme {
 
 class ControllerShutdown : public StepMachine<ControllerShutdown, ControlAction, ControlOutcome> {
  public:
-  /// `rtd3e_us`: RTD3E of Identify Controller, how long a shutdown may take, 0 if not reported.
-  ControllerShutdown(Duration command_limit, std::uint32_t rtd3e_us);
+  /// `shutdown_limit`: how long the shutdown itself may take; zero: RTD3E of Identify Controller,
+  /// `rtd3e_us` (0 if not reported), within limits of ours.
+  ControllerShutdown(Duration command_limit, std::uint32_t rtd3e_us,
+                     Duration shutdown_limit = Duration::zero());
 
   static std::span<const Row> rows();
 

@@ -17,8 +17,9 @@ struct InjectedError {
   std::uint8_t opcode = 0;
   std::uint32_t count = 1;  ///< how many commands it strikes, then it is over
   spec::NvmeStatus status;
-  bool do_not_submit = false;         ///< the device never sees the command
-  Duration delay = Duration::zero();  ///< how much later than it could the command ends
+  bool do_not_submit = false;  ///< the device never sees the command
+  /// How much later than it could the command ends; when its connection closes, at once.
+  Duration delay = Duration::zero();
 };
 
 /// What strikes one command.

@@ -212,6 +212,7 @@ void IoQueuePair::queue_disconnected(std::uint16_t, const Error& reason) {
   failure_ = closing_as_ != QueueFailure::kNone ? closing_as_ : failure_of(reason);
   failure_text_ = reason.step.empty() ? reason.text : reason.text + " (" + reason.step + ")";
   abort_queued();
+  wake_due_ = true;  // an injected delay ends with the connection
   if (freeing_) {
     shard_.reactor().defer(destroy_);
   }
@@ -249,6 +250,8 @@ int IoQueuePair::submit(const IoCommand& command) {
   request.iov = command.iov;
   request.iov_count = command.iov_count;
   request.length_bytes = static_cast<std::uint32_t>(length);
+  request.metadata = command.metadata;
+  request.metadata_bytes = command.metadata_bytes;
   request.done = command.done;
   request.context = command.context;
   request.tag = command.tag != nullptr ? command.tag : command.context;
@@ -282,6 +285,8 @@ bool IoQueuePair::start(IoRequest& request) {
   slot->iov = request.iov;
   slot->iov_count = request.iov_count;
   slot->length_bytes = request.length_bytes;
+  slot->metadata = request.metadata;
+  slot->metadata_bytes = request.metadata_bytes;
   slot->context = &request;
   slot->done = [](void* context, spec::NvmeStatus status, const spec::CompletionEntry& entry) {
     auto* done = static_cast<IoRequest*>(context);
@@ -319,7 +324,7 @@ void IoQueuePair::complete(IoRequest& request, spec::NvmeStatus status) {
   request.status = status;
   request.cqe.set_status(status);
   const Duration delay = std::exchange(request.injected.delay, Duration::zero());
-  if (delay == Duration::zero() || freeing_) {
+  if (delay == Duration::zero() || freeing_ || state() == QueueState::kDisconnected) {
     stage(request);
     return;
   }
@@ -348,7 +353,7 @@ void IoQueuePair::release_delayed() {
   for (auto at = delayed_.begin(); at != delayed_.end();) {
     IoRequest& request = *at;
     ++at;
-    if (request.release <= now || freeing_) {
+    if (request.release <= now || freeing_ || state() == QueueState::kDisconnected) {
       RequestList::remove(request);
       stage(request);
     } else {

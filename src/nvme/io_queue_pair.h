@@ -54,12 +54,14 @@ struct IoCommand {
   /// The end of the command: its status, and the completion entry as it came.
   using Done = Request::Done;
 
-  spec::SubmissionEntry sqe;    ///< complete but for the CID and the data pointer
-  const iovec* iov = nullptr;   ///< the data's memory; less than 4 GiB in all
-  std::uint32_t iov_count = 0;  ///< 0: no data
-  Done done = nullptr;          ///< runs once; never from within submit()
-  void* context = nullptr;      ///< what `done` gets
-  void* tag = nullptr;          ///< what abort_matching() looks for, null: the context
+  spec::SubmissionEntry sqe;         ///< complete but for the CID and the data pointer
+  const iovec* iov = nullptr;        ///< the data's memory; less than 4 GiB in all
+  std::uint32_t iov_count = 0;       ///< 0: no data
+  void* metadata = nullptr;          ///< in a buffer of its own: only PCIe has that
+  std::uint32_t metadata_bytes = 0;  ///< its length
+  Done done = nullptr;               ///< runs once; never from within submit()
+  void* context = nullptr;           ///< what `done` gets
+  void* tag = nullptr;               ///< what abort_matching() looks for, null: the context
 };
 
 /// A command under way. Its queue pair's, not the application's.
@@ -68,6 +70,8 @@ struct IoRequest : ListHook<IoRequestTag> {
   const iovec* iov = nullptr;
   std::uint32_t iov_count = 0;
   std::uint32_t length_bytes = 0;
+  void* metadata = nullptr;
+  std::uint32_t metadata_bytes = 0;
   IoCommand::Done done = nullptr;
   void* context = nullptr;
   void* tag = nullptr;

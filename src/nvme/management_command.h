@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "nvme/spec/reservation.h"
 #include "nvme/spec/sqe.h"
 
 namespace nvublk::nvme::command {
@@ -84,25 +85,17 @@ spec::SubmissionEntry directive_receive(
 
 // I/O commands.
 
-enum class ReservationType : std::uint8_t {
-  kNone = 0,
-  kWriteExclusive = 1,
-  kExclusiveAccess = 2,
-  kWriteExclusiveRegistrants = 3,
-  kExclusiveAccessRegistrants = 4,
-  kWriteExclusiveAllRegistrants = 5,
-  kExclusiveAccessAllRegistrants = 6,
-};
-enum class RegisterAction : std::uint8_t { kRegister = 0, kUnregister = 1, kReplace = 2 };
-enum class PersistThroughPowerLoss : std::uint8_t { kUnchanged = 0, kClear = 2, kSet = 3 };
+using spec::AcquireAction;
+using spec::PersistThroughPowerLoss;
+using spec::RegisterAction;
+using spec::ReleaseAction;
+using spec::ReservationType;
 /// Takes 16 bytes: the current key, the new key. [Base 2.1 §7.6]
 spec::SubmissionEntry reservation_register(std::uint32_t nsid, RegisterAction action,
                                            bool ignore_key, PersistThroughPowerLoss persist);
-enum class AcquireAction : std::uint8_t { kAcquire = 0, kPreempt = 1, kPreemptAndAbort = 2 };
 /// Takes 16 bytes: the current key, the key to preempt. [Base 2.1 §7.5]
 spec::SubmissionEntry reservation_acquire(std::uint32_t nsid, AcquireAction action, bool ignore_key,
                                           ReservationType type);
-enum class ReleaseAction : std::uint8_t { kRelease = 0, kClear = 1 };
 /// Takes 8 bytes: the current key. [Base 2.1 §7.7]
 spec::SubmissionEntry reservation_release(std::uint32_t nsid, ReleaseAction action, bool ignore_key,
                                           ReservationType type);

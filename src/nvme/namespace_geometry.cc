@@ -89,6 +89,10 @@ BlockGeometry namespace_geometry(const NamespaceProfile& profile,
 
 std::string namespace_unusable(const NamespaceProfile& profile) {
   const spec::IdentifyNamespace& data = profile.data;
+  if (profile.ids.csi == static_cast<std::uint8_t>(spec::CommandSetIdentifier::kZonedNamespace)) {
+    return "it is zoned (command set 2), and block devices here have no zones; attach a namespace "
+           "of the NVM command set";
+  }
   if (profile.ids.csi != static_cast<std::uint8_t>(spec::CommandSetIdentifier::kNvm)) {
     return "its command set (CSI " + std::to_string(profile.ids.csi) +
            ") is not the NVM command set";

@@ -34,6 +34,9 @@ struct Request : ListHook<RequestTag> {
   std::uint32_t iov_count = 0;
   std::uint32_t length_bytes = 0;
   iovec single{};
+  /// Metadata in a buffer of its own, for transports with TransportLimits::separate_metadata.
+  void* metadata = nullptr;
+  std::uint32_t metadata_bytes = 0;
   std::array<std::byte, 16> small{};  ///< room for one DSM range; data may point here
 
   Done done = nullptr;  ///< unless `block` is set

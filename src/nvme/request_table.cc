@@ -25,6 +25,8 @@ Request* RequestTable::acquire() {
   Request& request = slots_[free_[size_ - in_use_]];
   CHECK(!request.active);
   request.active = true;
+  request.metadata = nullptr;
+  request.metadata_bytes = 0;
   const std::uint32_t next_generation = request.cid + index_mask_ + 1;
   request.cid = static_cast<std::uint16_t>(next_generation);
   if (request.cid == 0xffff) {  // reserved for error information that belongs to no command

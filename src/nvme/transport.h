@@ -79,6 +79,7 @@ struct TransportLimits {
   bool fabrics = true;                   ///< Connect, Property Get/Set, Keep Alive are needed
   std::uint32_t max_transfer_bytes = 0;  ///< 0: none but the controller's MDTS
   bool prp = false;                      ///< data pointers are PRPs: pages must line up
+  bool separate_metadata = false;        ///< a command may have metadata in a buffer of its own
 };
 
 /// One controller's way to the device. Lives on the control shard; makes queues for any shard.

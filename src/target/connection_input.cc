@@ -289,6 +289,9 @@ void Connection::run_later(const SubmissionEntry& sqe, Bytes data, std::uint32_t
 
 void Connection::finish(const SubmissionEntry& sqe, Reply reply) {
   if (phase_ != Phase::kLive || reply.held) return;
+  if (const auto first = std::move(reply.first)) {
+    finish(first->first, Reply::with_status(first->second));
+  }
   if (reply.data_length != 0 && sqe.sgl().identifier != kTransportSgl) {
     reply = Reply::error(GenericStatus::kSglTypeInvalid);
   } else if (reply.data_length > sqe.sgl().length.get()) {

@@ -45,6 +45,16 @@ constexpr std::array kCommands{
     io_command("compare", NvmOpcode::kCompare),
     io_command("write_zeroes", NvmOpcode::kWriteZeroes),
     io_command("dataset_management", NvmOpcode::kDatasetManagement),
+    io_command("write_uncorrectable", NvmOpcode::kWriteUncorrectable),
+    io_command("verify", NvmOpcode::kVerify),
+    io_command("copy", NvmOpcode::kCopy),
+    io_command("reservation_register", NvmOpcode::kReservationRegister),
+    io_command("reservation_report", NvmOpcode::kReservationReport),
+    io_command("reservation_acquire", NvmOpcode::kReservationAcquire),
+    io_command("reservation_release", NvmOpcode::kReservationRelease),
+    io_command("zone_send", NvmOpcode::kZoneManagementSend),
+    io_command("zone_receive", NvmOpcode::kZoneManagementReceive),
+    io_command("zone_append", NvmOpcode::kZoneAppend),
     Named{"fabrics", FaultQueues::kAny, nvme::spec::kFabricsOpcode},
 };
 
@@ -226,6 +236,14 @@ json add_namespace(Target& target, const json& params) {
   options.path = params.value("file", "");
   options.read_only = params.value("ro", false);
   options.uuid = params.value("uuid", "");
+  options.metadata_bytes = optional_number<std::uint32_t>(params, "ms").value_or(0);
+  options.protection_type = optional_number<std::uint8_t>(params, "pi").value_or(0);
+  options.protection_first = params.value("pi-first", false);
+  options.boundary_blocks = optional_number<std::uint16_t>(params, "noiob").value_or(0);
+  if (params.contains("zsze")) options.zone_bytes = size_of(params["zsze"]);
+  if (params.contains("zcap")) options.zone_capacity_bytes = size_of(params["zcap"]);
+  options.max_open_zones = optional_number<std::uint32_t>(params, "mor").value_or(0);
+  options.max_active_zones = optional_number<std::uint32_t>(params, "mar").value_or(0);
   return {{"nsid", checked(target.add_namespace(options))}};
 }
 
@@ -240,6 +258,15 @@ json dispatch(Target& target, const std::string& method, const json& params) {
   if (method == "ns_resize") {
     checked(
         target.resize_namespace(number<std::uint32_t>(params, "nsid"), size_of(params.at("size"))));
+    return json::object();
+  }
+  if (method == "zone_fail") {
+    const std::string state = params.at("state");
+    if (state != "read-only" && state != "offline") {
+      throw std::runtime_error("state is \"read-only\" or \"offline\"");
+    }
+    checked(target.fail_zone(number<std::uint32_t>(params, "nsid"),
+                             number<std::uint64_t>(params, "lba"), state == "offline"));
     return json::object();
   }
   if (method == "fault") {
@@ -262,8 +289,8 @@ json dispatch(Target& target, const std::string& method, const json& params) {
     return {{"expired", target.expire_keep_alive(cntlid)}};
   }
   throw std::runtime_error("there is no method \"" + method +
-                           "\"; there are stats, list, ns_add, ns_remove, ns_resize, fault, "
-                           "clear_faults, drop and expire_keep_alive");
+                           "\"; there are stats, list, ns_add, ns_remove, ns_resize, zone_fail, "
+                           "fault, clear_faults, drop and expire_keep_alive");
 }
 
 }  // namespace

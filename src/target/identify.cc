@@ -8,6 +8,7 @@
 #include "nvme/spec/features.h"
 #include "nvme/spec/properties.h"
 #include "nvme/spec/text.h"
+#include "nvme/spec/zoned.h"
 #include "target/queue.h"
 
 namespace nvublk::target {
@@ -23,6 +24,24 @@ constexpr std::uint8_t kSharedNamespace = 1;       // NMIC bit 0
 constexpr std::uint8_t kWriteProtected = 1;        // NSATTR bit 0
 constexpr std::uint8_t kDeallocatedReadsZero = 1;  // DLFEAT bits 2:0
 constexpr std::uint8_t kWriteZeroesDeallocates = 1u << 3;
+
+constexpr std::uint8_t kReservationTypes = 0xfe;  // RESCAP: all types, but not persistent
+
+/// LBA format, metadata, protection and the limits of Copy. [NVM 1.1 §4.1.5]
+void set_format_fields(IdentifyNamespace& id, const BlockFormat& format) {
+  id.lbaf[0].ms = static_cast<std::uint16_t>(format.metadata_bytes);
+  if (format.metadata_bytes != 0) {
+    id.flbas = 1u << 4;  // metadata extends each block: fabrics have no other way
+    id.mc = 1;
+    id.dpc = 0x1f;
+    id.dps = static_cast<std::uint8_t>(format.protection_type |
+                                       (format.protection_first ? 1u << 3 : 0u));
+  }
+  const CopyLimits limits = CopyLimits::of(format);
+  id.mssrl = limits.range_blocks;
+  id.mcl = limits.blocks;
+  id.msrc = static_cast<std::uint8_t>(limits.ranges - 1);
+}
 
 template <typename T>
 Reply whole(const T& value) {
@@ -62,15 +81,38 @@ Reply Queue::identify(const Sqe& sqe) {
   if (cns == IdentifyCns::kNamespaceDescriptors) return identify_descriptors(nsid);
   if (cns == IdentifyCns::kIndependentNamespace) return identify_independent_namespace(nsid);
   if (cns == IdentifyCns::kCommandSets) {
-    // One combination: the NVM command set alone.
-    std::vector<std::uint8_t> vectors{1};
+    // One combination: the NVM and the Zoned Namespace command sets.
+    std::vector<std::uint8_t> vectors{0x5};
     return Reply::with_data(std::move(vectors), kIdentifyBytes);
   }
+  if (csi == CommandSetIdentifier::kZonedNamespace) return identify_zoned(cns, nsid);
   if (csi != CommandSetIdentifier::kNvm) return Reply::error(GenericStatus::kInvalidField);
   if (cns == IdentifyCns::kCommandSetNamespace) return identify_command_set_namespace(nsid);
   if (cns == IdentifyCns::kCommandSetController) return whole(IdentifyControllerNvm{});
-  if (cns == IdentifyCns::kCommandSetActiveNamespaceList) return identify_namespace_list(nsid);
+  if (cns == IdentifyCns::kCommandSetActiveNamespaceList) {
+    return identify_namespace_list(nsid, CommandSetIdentifier::kNvm);
+  }
   return Reply::error(GenericStatus::kInvalidField);
+}
+
+Reply Queue::identify_zoned(IdentifyCns cns, std::uint32_t nsid) {
+  if (cns == IdentifyCns::kCommandSetController) return whole(IdentifyControllerZoned{});
+  if (cns == IdentifyCns::kCommandSetActiveNamespaceList) {
+    return identify_namespace_list(nsid, CommandSetIdentifier::kZonedNamespace);
+  }
+  if (cns != IdentifyCns::kCommandSetNamespace) return Reply::error(GenericStatus::kInvalidField);
+  const auto* found = namespaces_.find(nsid);
+  if (found == nullptr || (*found)->zones() == nullptr) {
+    return Reply::error(GenericStatus::kInvalidNamespaceOrFormat);
+  }
+  const ZoneOptions& zones = (*found)->zones()->options();
+  IdentifyNamespaceZoned id;
+  id.ozcs = std::uint16_t{1};  // reads may cross zones
+  id.mar = zones.max_active - 1;
+  id.mor = zones.max_open - 1;
+  id.lbafe[0].zsze = zones.zone_blocks;
+  id.lbafe[0].zdes = Zones::kExtensionBytes / 64;
+  return whole(id);
 }
 
 Reply Queue::identify_controller() {
@@ -100,8 +142,10 @@ Reply Queue::identify_controller() {
   id.sqes = 0x66;
   id.cqes = 0x44;
   id.nn = NamespaceTable::kMaxNsid;
-  id.oncs = std::uint16_t{(1u << 0) | (1u << 2) | (1u << 3)};  // Compare, DSM, Write Zeroes
-  id.vwc = 0x7;  // a cache, which Flush with the broadcast NSID flushes too
+  // Compare, Write Uncorrectable, Dataset Management, Write Zeroes, reservations, Verify, Copy.
+  id.oncs = std::uint16_t{0x1af};
+  id.fuses = std::uint16_t{1};  // Compare and Write
+  id.vwc = 0x7;                 // a cache, which Flush with the broadcast NSID flushes too
   return whole(id);
 }
 
@@ -117,6 +161,9 @@ Reply Queue::identify_namespace(std::uint32_t nsid) {
   id.ncap = ns.size_blocks();
   id.nuse = ns.size_blocks();
   id.nmic = kSharedNamespace;
+  id.rescap = kReservationTypes;
+  id.noiob = ns.boundary_blocks();
+  set_format_fields(id, ns.format());
   id.dlfeat = kDeallocatedReadsZero | kWriteZeroesDeallocates;
   id.nsattr = ns.read_only() ? kWriteProtected : 0;
   id.nguid = ns.nguid();
@@ -125,11 +172,12 @@ Reply Queue::identify_namespace(std::uint32_t nsid) {
   return whole(id);
 }
 
-Reply Queue::identify_namespace_list(std::uint32_t after) {
+Reply Queue::identify_namespace_list(std::uint32_t after, std::optional<CommandSetIdentifier> csi) {
   if (after > kLastListNsid) return Reply::error(GenericStatus::kInvalidNamespaceOrFormat);
   nvme::spec::NamespaceList list;
   std::size_t count = 0;
   for (const auto& ns : *subsystem_.namespaces().list()) {
+    if (csi && *csi != ns->command_set()) continue;
     if (ns->nsid() > after && count < list.nsid.size()) list.nsid[count++] = ns->nsid();
   }
   return whole(list);
@@ -143,7 +191,7 @@ Reply Queue::identify_descriptors(std::uint32_t nsid) {
   append_descriptor(list, NamespaceIdType::kEui64, ns.eui64());
   append_descriptor(list, NamespaceIdType::kNguid, ns.nguid());
   append_descriptor(list, NamespaceIdType::kUuid, ns.uuid().bytes);
-  const std::uint8_t csi = static_cast<std::uint8_t>(CommandSetIdentifier::kNvm);
+  const std::uint8_t csi = static_cast<std::uint8_t>(ns.command_set());
   append_descriptor(list, NamespaceIdType::kCsi, {&csi, 1});
   return Reply::with_data(std::move(list), kIdentifyBytes);
 }
@@ -160,6 +208,7 @@ Reply Queue::identify_independent_namespace(std::uint32_t nsid) {
   if (found == nullptr) return Reply::error(GenericStatus::kInvalidNamespaceOrFormat);
   IdentifyNamespaceIndependent id;
   id.nmic = kSharedNamespace;
+  id.rescap = kReservationTypes;
   id.nsattr = (*found)->read_only() ? kWriteProtected : 0;
   id.nstat = 1;
   return whole(id);

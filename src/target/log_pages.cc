@@ -20,9 +20,19 @@ constexpr AdminOpcode kAdminCommands[] = {
     AdminOpcode::kGetLogPage,  AdminOpcode::kIdentify,    AdminOpcode::kAbort,
     AdminOpcode::kSetFeatures, AdminOpcode::kGetFeatures, AdminOpcode::kAsyncEventRequest,
     AdminOpcode::kKeepAlive};
-constexpr NvmOpcode kReadingCommands[] = {NvmOpcode::kFlush, NvmOpcode::kRead, NvmOpcode::kCompare};
-constexpr NvmOpcode kWritingCommands[] = {NvmOpcode::kWrite, NvmOpcode::kWriteZeroes,
-                                          NvmOpcode::kDatasetManagement};
+constexpr NvmOpcode kReadingCommands[] = {NvmOpcode::kFlush,
+                                          NvmOpcode::kRead,
+                                          NvmOpcode::kCompare,
+                                          NvmOpcode::kVerify,
+                                          NvmOpcode::kReservationRegister,
+                                          NvmOpcode::kReservationReport,
+                                          NvmOpcode::kReservationAcquire,
+                                          NvmOpcode::kReservationRelease,
+                                          NvmOpcode::kZoneManagementReceive};
+constexpr NvmOpcode kWritingCommands[] = {
+    NvmOpcode::kWrite,     NvmOpcode::kWriteZeroes,        NvmOpcode::kDatasetManagement,
+    NvmOpcode::kCopy,      NvmOpcode::kWriteUncorrectable, NvmOpcode::kZoneManagementSend,
+    NvmOpcode::kZoneAppend};
 constexpr std::uint16_t kRoomTemperatureKelvin = 298;
 
 /// Thousands of 512 bytes, rounded up. [Base 2.1 §5.1.12.1.3]

@@ -36,10 +36,7 @@ std::uint32_t lowest_free_nsid(const NamespaceList& list) {
 
 Result<std::shared_ptr<Namespace>> Namespace::create(const NamespaceOptions& options,
                                                      std::string_view identity) {
-  if (!std::has_single_bit(options.block_size) || options.block_size < 512 ||
-      options.block_size > 65536) {
-    return fail(ErrorCode::kInvalidArgument, "the block size must be a power of two, 512 to 64K");
-  }
+  if (auto good = options.check(); !good) return std::unexpected(good.error());
   std::uint64_t size = options.size_bytes;
   std::unique_ptr<Storage> storage;
   if (options.path.empty()) {
@@ -61,6 +58,7 @@ Result<std::shared_ptr<Namespace>> Namespace::create(const NamespaceOptions& opt
   result->in_memory_ = options.path.empty();
   result->storage_ = std::move(storage);
   result->size_blocks_ = size / options.block_size;
+  if (auto set = result->set_format(options); !set) return std::unexpected(set.error());
   const std::string seed = std::string(identity) + "#" + std::to_string(options.nsid);
   result->uuid_ = Uuid::parse(options.uuid).value_or(Uuid::derive(seed));
   result->nguid_ = Uuid::derive("nguid:" + result->uuid_.to_string()).bytes;
@@ -69,14 +67,41 @@ Result<std::shared_ptr<Namespace>> Namespace::create(const NamespaceOptions& opt
   return result;
 }
 
+Status Namespace::set_format(const NamespaceOptions& options) {
+  format_ = {options.block_size, options.metadata_bytes, options.protection_type,
+             options.protection_first};
+  boundary_blocks_ = options.boundary_blocks;
+  if (options.metadata_bytes != 0) {
+    auto memory = MemoryStorage::create(size_blocks() * options.metadata_bytes);
+    if (!memory) return std::unexpected(memory.error());
+    metadata_ = std::move(*memory);
+  }
+  if (options.zoned()) {
+    const std::uint64_t capacity =
+        options.zone_capacity_bytes == 0 ? options.zone_bytes : options.zone_capacity_bytes;
+    zones_ = std::make_unique<Zones>(
+        ZoneOptions{options.zone_bytes >> block_shift_, capacity >> block_shift_,
+                    options.max_open_zones, options.max_active_zones},
+        size_blocks());
+  }
+  return {};
+}
+
 Status Namespace::resize(std::uint64_t size_bytes) {
   const std::uint64_t blocks = size_bytes >> block_shift_;
   if (blocks == 0) {
     return fail(ErrorCode::kInvalidArgument, "a namespace needs a size of at least one block");
   }
   if (read_only_) return fail(ErrorCode::kPermission, "the namespace is read-only");
+  if (zones_ != nullptr) {
+    return fail(ErrorCode::kUnsupported, "a zoned namespace keeps its size; add another one");
+  }
   const bool shrinks = blocks < size_blocks();
   if (shrinks) size_blocks_ = blocks;
+  if (metadata_ != nullptr) {
+    auto resized = metadata_->resize(blocks * format_.metadata_bytes);
+    if (!resized) return resized;
+  }
   if (auto resized = storage_->resize(blocks << block_shift_); !resized) return resized;
   size_blocks_ = blocks;
   return {};

@@ -11,13 +11,18 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "nvme/spec/opcodes.h"
+#include "target/bad_blocks.h"
 #include "target/options.h"
+#include "target/protection.h"
+#include "target/reservations.h"
 #include "target/storage.h"
 #include "target/uuid.h"
+#include "target/zones.h"
 
 namespace nvublk::target {
 
-/// Immutable after construction but for its size. Used from all workers.
+/// Immutable after construction but for its size, and for what locks itself. Used from all workers.
 class Namespace {
  public:
   /// `identity` is what the identifiers derive from, so that they stay the same over restarts.
@@ -34,6 +39,27 @@ class Namespace {
   const std::array<std::uint8_t, 16>& nguid() const { return nguid_; }
   const std::array<std::uint8_t, 8>& eui64() const { return eui64_; }
   Storage& storage() const { return *storage_; }
+  const BlockFormat& format() const { return format_; }
+  /// All blocks' metadata, one after the other; protection information is complemented, so that a
+  /// block that was never written to has the escape. Null without metadata.
+  Storage* metadata() const { return metadata_.get(); }
+  std::uint16_t boundary_blocks() const { return boundary_blocks_; }
+  nvme::spec::CommandSetIdentifier command_set() const {
+    return zones_ == nullptr ? nvme::spec::CommandSetIdentifier::kNvm
+                             : nvme::spec::CommandSetIdentifier::kZonedNamespace;
+  }
+  /// Null when it is not zoned.
+  Zones* zones() const { return zones_.get(); }
+  /// What its zones, if any, say of reading blocks that exist.
+  nvme::spec::NvmeStatus admit_read(std::uint64_t lba, std::uint64_t blocks) const {
+    return zones_ == nullptr ? nvme::spec::NvmeStatus{} : zones_->read(lba, blocks);
+  }
+  /// The same of writing; moves the write pointer.
+  nvme::spec::NvmeStatus admit_write(std::uint64_t lba, std::uint64_t blocks) const {
+    return zones_ == nullptr ? nvme::spec::NvmeStatus{} : zones_->write(lba, blocks);
+  }
+  Reservations& reservations() const { return *reservations_; }
+  BadBlocks& bad_blocks() const { return *bad_blocks_; }
 
   /// Whether `count` blocks from `lba` exist.
   bool contains(std::uint64_t lba, std::uint64_t count) const {
@@ -44,6 +70,7 @@ class Namespace {
 
  private:
   Namespace() = default;
+  Status set_format(const NamespaceOptions& options);
 
   std::uint32_t nsid_ = 0;
   unsigned block_shift_ = 0;
@@ -53,6 +80,12 @@ class Namespace {
   std::array<std::uint8_t, 16> nguid_{};
   std::array<std::uint8_t, 8> eui64_{};
   std::unique_ptr<Storage> storage_;
+  BlockFormat format_;
+  std::unique_ptr<Storage> metadata_;
+  std::uint16_t boundary_blocks_ = 0;
+  std::unique_ptr<Zones> zones_;
+  std::unique_ptr<Reservations> reservations_ = std::make_unique<Reservations>();
+  std::unique_ptr<BadBlocks> bad_blocks_ = std::make_unique<BadBlocks>();
   std::atomic<std::uint64_t> size_blocks_{0};
 };
 

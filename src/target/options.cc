@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <charconv>
+#include <optional>
 
 #include "target/uuid.h"
 
@@ -23,7 +24,40 @@ Result<T> parse_number(std::string_view text, std::string_view what) {
   return value;
 }
 
+// Sets `field` to a number, or to bytes as "64K", and says why not.
+template <typename T>
+Status set_number(T& field, std::string_view key, std::string_view value) {
+  const auto number = parse_number<T>(value, key);
+  if (!number) return std::unexpected(number.error());
+  field = *number;
+  return {};
+}
+Status set_bytes(std::uint64_t& field, std::string_view value) {
+  const auto size = parse_size(value);
+  if (!size) return std::unexpected(size.error());
+  field = *size;
+  return {};
+}
+
+// The options of formats and zones; nothing when `key` is not one of them.
+std::optional<Status> apply_format(NamespaceOptions& options, std::string_view key,
+                                   std::string_view value) {
+  if (key == "ms") return set_number(options.metadata_bytes, key, value);
+  if (key == "pi") return set_number(options.protection_type, key, value);
+  if (key == "noiob") return set_number(options.boundary_blocks, key, value);
+  if (key == "zsze") return set_bytes(options.zone_bytes, value);
+  if (key == "zcap") return set_bytes(options.zone_capacity_bytes, value);
+  if (key == "mor") return set_number(options.max_open_zones, key, value);
+  if (key == "mar") return set_number(options.max_active_zones, key, value);
+  if (key == "pi-first" && value.empty()) {
+    options.protection_first = true;
+    return Status{};
+  }
+  return std::nullopt;
+}
+
 Status apply(NamespaceOptions& options, std::string_view key, std::string_view value) {
+  if (auto applied = apply_format(options, key, value)) return *applied;
   if (key == "size") {
     auto size = parse_size(value);
     if (!size) return std::unexpected(size.error());
@@ -46,7 +80,8 @@ Status apply(NamespaceOptions& options, std::string_view key, std::string_view v
     options.read_only = true;
   } else {
     return invalid("a namespace has no option \"" + std::string(key) +
-                   "\"; it has size, bs, file, nsid, uuid and ro");
+                   "\"; it has size, bs, file, nsid, uuid, ro, ms, pi, pi-first, noiob, zsze, "
+                   "zcap, mor and mar");
   }
   return {};
 }
@@ -102,6 +137,39 @@ Result<NamespaceOptions> NamespaceOptions::parse(std::string_view text) {
   return options;
 }
 
+Status NamespaceOptions::check() const {
+  if (!std::has_single_bit(block_size) || block_size < 512 || block_size > 65536) {
+    return invalid("the block size must be a power of two, 512 to 64K");
+  }
+  if (metadata_bytes != 0 && (metadata_bytes < 8 || metadata_bytes > 128)) {
+    return invalid("a block has no metadata (ms=0), or 8 to 128 bytes of it");
+  }
+  if (protection_type > 3) return invalid("protection information has the types 1, 2 and 3");
+  if (protection_type != 0 && metadata_bytes == 0) {
+    return invalid("protection information (pi) is in the metadata: give ms=8 or more");
+  }
+  if ((metadata_bytes != 0 || zoned()) && !path.empty()) {
+    return invalid("metadata and zones are kept in memory: leave out file");
+  }
+  if (!zoned()) {
+    return zone_capacity_bytes == 0 && max_open_zones == 0 && max_active_zones == 0
+               ? Status{}
+               : invalid("zcap, mor and mar are for zoned namespaces: give zsze");
+  }
+  if (metadata_bytes != 0) return invalid("a zoned namespace has no metadata here: leave out ms");
+  if (zone_bytes % block_size != 0 || zone_capacity_bytes % block_size != 0 ||
+      zone_capacity_bytes > zone_bytes) {
+    return invalid("zones and their capacity are whole blocks, and zcap is at most zsze");
+  }
+  if (size_bytes == 0 || size_bytes % zone_bytes != 0) {
+    return invalid("a zoned namespace is made of whole zones: size must be a multiple of zsze");
+  }
+  if (max_active_zones != 0 && (max_open_zones == 0 || max_open_zones > max_active_zones)) {
+    return invalid("open zones are active too: mor must be 1 to mar");
+  }
+  return {};
+}
+
 Result<ListenAddress> ListenAddress::parse(std::string_view text) {
   ListenAddress result;
   std::string_view port;
@@ -137,9 +205,10 @@ Status Options::check() const {
   if (queue_entries < 32 || queue_entries > 65536) {
     return invalid("queue entries must be 32 to 65536");
   }
-  if (!std::has_single_bit(max_transfer_bytes) || max_transfer_bytes < 4096 ||
+  // MDTS counts in pages of 4096 bytes, and 0 is no limit. [Base 2.1 §5.1.13.2.1]
+  if (!std::has_single_bit(max_transfer_bytes) || max_transfer_bytes < 8192 ||
       max_transfer_bytes > (64u << 20)) {
-    return invalid("the largest transfer must be a power of two from 4K to 64M");
+    return invalid("the largest transfer must be a power of two from 8K to 64M");
   }
   if (in_capsule_bytes % 16 != 0 || in_capsule_bytes > 65536) {
     return invalid("in-capsule data must be a multiple of 16 and at most 64K");

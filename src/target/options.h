@@ -18,8 +18,19 @@ struct NamespaceOptions {
   std::uint32_t block_size = 4096;
   std::string path;
   bool read_only = false;
+  std::uint32_t metadata_bytes = 0;       ///< after each block; 0, or 8 to 128
+  std::uint8_t protection_type = 0;       ///< 1 to 3 need metadata
+  bool protection_first = false;          ///< in the metadata's first bytes
+  std::uint16_t boundary_blocks = 0;      ///< NOIOB
+  std::uint64_t zone_bytes = 0;           ///< 0: not zoned
+  std::uint64_t zone_capacity_bytes = 0;  ///< 0: the whole zone
+  std::uint32_t max_open_zones = 0;       ///< 0: no limit
+  std::uint32_t max_active_zones = 0;     ///< 0: no limit
   std::string uuid;  ///< "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"; empty: derived from NQN and NSID
 
+  bool zoned() const { return zone_bytes != 0; }
+  /// Whether these options fit together; sizes of files are not known here.
+  Status check() const;
   /// Reads "size=64M,bs=4096,nsid=3,uuid=..., ro" or "file=PATH,bs=512,size=...".
   static Result<NamespaceOptions> parse(std::string_view text);
 };

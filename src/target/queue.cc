@@ -85,7 +85,9 @@ std::optional<NvmeStatus> Queue::admit(const Sqe& sqe) {
 }
 
 Reply Queue::execute(const Sqe& sqe, Bytes data) {
-  if (sqe.fuse() != Fuse::kNormal) return Reply::error(GenericStatus::kInvalidField);
+  if (sqe.fuse() != Fuse::kNormal && (sqe.is_fabrics() || is_admin())) {
+    return Reply::error(GenericStatus::kInvalidField);
+  }
   if (sqe.is_fabrics()) return execute_fabrics(sqe, data);
   if (!connected() || !controller_->ready()) {
     return Reply::error(GenericStatus::kCommandSequenceError);
@@ -94,7 +96,9 @@ Reply Queue::execute(const Sqe& sqe, Bytes data) {
   if (sqe.psdt() != Psdt::kSglContiguousMetadata && sqe.psdt() != Psdt::kSglMetadataSgl) {
     return Reply::error(GenericStatus::kInvalidField);
   }
-  return is_admin() ? execute_admin(sqe) : execute_io(sqe, data);
+  if (is_admin()) return execute_admin(sqe);
+  return sqe.fuse() != Fuse::kNormal || fused_ != nullptr ? execute_fused(sqe, data)
+                                                          : execute_io(sqe, data);
 }
 
 Reply Queue::execute_fabrics(const Sqe& sqe, Bytes data) {

@@ -11,7 +11,9 @@
 
 #include "nvme/spec/cqe.h"
 #include "nvme/spec/fabrics.h"
+#include "nvme/spec/identify.h"
 #include "nvme/spec/sqe.h"
+#include "target/block_data.h"
 #include "target/namespace.h"
 #include "target/reply.h"
 #include "target/stats.h"
@@ -73,7 +75,10 @@ class Queue {
   Reply identify(const Sqe& sqe);
   Reply identify_namespace(std::uint32_t nsid);
   Reply identify_controller();
-  Reply identify_namespace_list(std::uint32_t after);
+  /// Of one command set, or of all.
+  Reply identify_namespace_list(std::uint32_t after,
+                                std::optional<nvme::spec::CommandSetIdentifier> csi = std::nullopt);
+  Reply identify_zoned(nvme::spec::IdentifyCns cns, std::uint32_t nsid);
   Reply identify_descriptors(std::uint32_t nsid);
   Reply identify_command_set_namespace(std::uint32_t nsid);
   Reply identify_independent_namespace(std::uint32_t nsid);
@@ -88,19 +93,44 @@ class Queue {
   // io_commands.cc
   struct Range {
     const std::shared_ptr<Namespace>* ns = nullptr;
-    std::uint64_t offset = 0;  ///< bytes
-    std::uint64_t length = 0;  ///< bytes
+    std::uint64_t lba = 0;
+    std::uint32_t blocks = 0;
+    std::uint64_t length = 0;  ///< bytes over the wire
+    ProtectionControl control;
+
+    const Namespace& space() const { return **ns; }
+    BlockRange where() const { return {lba, blocks}; }
   };
+  /// The namespace of a command, or why this host may not use it so.
+  NvmeStatus open_namespace(const Sqe& sqe, bool writes, const std::shared_ptr<Namespace>*& ns);
   /// The blocks that a command names, or why there are none.
   NvmeStatus locate(const Sqe& sqe, bool transfers_data, Range& range);
   Reply execute_io(const Sqe& sqe, Bytes data);
+  Reply execute_fused(const Sqe& sqe, Bytes data);
+  /// After a write that went well: makes it durable if it has to be.
+  Reply finish_write(const Sqe& sqe, const Namespace& ns, NvmeStatus status);
   Reply read(const Sqe& sqe);
   Reply write(const Sqe& sqe, Bytes data);
   Reply compare(const Sqe& sqe, Bytes data);
   Reply write_zeroes(const Sqe& sqe);
+  Reply write_uncorrectable(const Sqe& sqe);
+  Reply verify(const Sqe& sqe);
   Reply dataset_management(const Sqe& sqe, Bytes data);
   Reply flush(const Sqe& sqe);
   std::optional<NvmeStatus> admit_io(const Sqe& sqe);
+  std::optional<NvmeStatus> admit_sized(const Sqe& sqe);
+
+  // copy_command.cc
+  Reply copy(const Sqe& sqe, Bytes data);
+
+  // reservation_commands.cc
+  Reply execute_reservation(const Sqe& sqe, Bytes data);
+  Reply reservation_report(const Sqe& sqe, const Namespace& ns);
+
+  // zone_commands.cc
+  Reply zone_append(const Sqe& sqe, Bytes data);
+  Reply zone_send(const Sqe& sqe, Bytes data);
+  Reply zone_receive(const Sqe& sqe);
 
   Subsystem& subsystem_;
   NamespaceCache& namespaces_;
@@ -112,6 +142,12 @@ class Queue {
   std::uint16_t sqhd_ = 0;
   std::uint32_t entries_ = 32;
   bool flow_control_disabled_ = false;
+  /// The first of two fused commands, until the second comes.
+  struct Fused {
+    Sqe sqe;
+    std::vector<std::uint8_t> data;
+  };
+  std::unique_ptr<Fused> fused_;
 };
 
 }  // namespace nvublk::target

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "nvme/spec/sqe.h"
 #include "nvme/spec/status.h"
 
 namespace nvublk::target {
@@ -22,7 +23,9 @@ struct Reply {
   std::uint32_t data_length = 0;
   std::shared_ptr<const void> owner;
   bool shared_data = false;  ///< others may write to `data` while it is being sent
-  bool held = false;         ///< no completion now; QueueOwner::complete_held() gives it
+  /// How the first of two fused commands ended, which completes first.
+  std::shared_ptr<const std::pair<nvme::spec::SubmissionEntry, NvmeStatus>> first;
+  bool held = false;  ///< no completion now, but from elsewhere
 
   static Reply success(std::uint64_t result = 0) {
     Reply reply;

@@ -137,6 +137,16 @@ Status Target::resize_namespace(std::uint32_t nsid, std::uint64_t size_bytes) {
   return impl_->subsystem.resize_namespace(nsid, size_bytes);
 }
 
+Status Target::fail_zone(std::uint32_t nsid, std::uint64_t lba, bool offline) {
+  const auto ns = impl_->subsystem.namespaces().find(nsid);
+  const auto state = offline ? nvme::spec::ZoneState::kOffline : nvme::spec::ZoneState::kReadOnly;
+  if (ns == nullptr || ns->zones() == nullptr || !ns->zones()->fail_zone(lba, state)) {
+    return fail(ErrorCode::kNotFound, "there is no zone with block " + std::to_string(lba) +
+                                          " in namespace " + std::to_string(nsid));
+  }
+  return {};
+}
+
 void Target::inject(const Fault& fault) {
   impl_->subsystem.faults().add(fault);
 }

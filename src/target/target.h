@@ -74,6 +74,9 @@ class Target {
   Status remove_namespace(std::uint32_t nsid);
   Status resize_namespace(std::uint32_t nsid, std::uint64_t size_bytes);
 
+  /// Makes the zone with this block read-only, or takes it offline, as if its media had failed.
+  Status fail_zone(std::uint32_t nsid, std::uint64_t lba, bool offline);
+
   void inject(const Fault& fault);
   void clear_faults();
   std::vector<Fault> faults() const;

@@ -103,6 +103,26 @@ class AttachmentsTest : public ::testing::Test {
   std::unique_ptr<Attachments> attachments_;
 };
 
+TEST_F(AttachmentsTest, NamespacesThatCannotBeShownAreRefusedWithTheReason) {
+  const auto zoned = target_->add_namespace({.size_bytes = 1 << 20, .zone_bytes = 64 << 10});
+  const auto extended =
+      target_->add_namespace({.size_bytes = 1 << 20, .metadata_bytes = 8, .protection_type = 1});
+  ASSERT_TRUE(zoned && extended);
+  const std::pair<std::uint32_t, const char*> cases[] = {{*zoned, "it is zoned"},
+                                                         {*extended, "8 bytes of metadata"}};
+  for (const auto& [nsid, reason] : cases) {
+    AttachRequest wanted = request();
+    wanted.nsids = {nsid};
+    const auto refused = attach(wanted);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+    EXPECT_NE(refused.error().text.find(reason), std::string::npos) << refused.error().text;
+  }
+  expect_nothing_left();
+  ASSERT_TRUE(attach(request()));
+  EXPECT_EQ(frontends_->shown.size(), 3u) << "the others are shown";
+}
+
 TEST_F(AttachmentsTest, ShowsEveryActiveNamespace) {
   const auto name = attach(request());
   ASSERT_TRUE(name.has_value()) << name.error().text;

@@ -87,7 +87,7 @@ TEST_F(AdminTest, NamespacesAreListedInOrderAndDescribed) {
   const auto independent = as<IdentifyNamespaceIndependent>(
       host->identify(cns(IdentifyCns::kIndependentNamespace), 9).data);
   EXPECT_TRUE(independent.ready());
-  EXPECT_EQ(host->identify(cns(IdentifyCns::kCommandSets)).data[0], 1);
+  EXPECT_EQ(host->identify(cns(IdentifyCns::kCommandSets)).data[0], 5);
   EXPECT_TRUE(host->identify(cns(IdentifyCns::kCommandSetController)).status().ok());
   EXPECT_TRUE(host->identify(cns(IdentifyCns::kCommandSetNamespace), 9).status().ok());
   EXPECT_TRUE(host->identify(0x13).status().is(GenericStatus::kInvalidField));

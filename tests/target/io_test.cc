@@ -120,7 +120,8 @@ TEST_P(IoTest, OffsetsAndLengthsThatAreWrongAreRefused) {
     EXPECT_TRUE(status(io_->io(NvmOpcode::kWrite, nsid, 0, 1, 512))
                     .is(GenericStatus::kInvalidNamespaceOrFormat));
   }
-  EXPECT_TRUE(status(io_->io(NvmOpcode::kCopy, 1, 0, 1, 0)).is(GenericStatus::kInvalidOpcode));
+  EXPECT_TRUE(
+      status(io_->io(NvmOpcode::kIoManagementSend, 1, 0, 1, 0)).is(GenericStatus::kInvalidOpcode));
   SubmissionEntry sqe = io_->io(NvmOpcode::kWrite, 1, 0, 1, 512);
   sqe.set_sgl(SglDescriptor::in_capsule(256, 512));
   const ByteVector data(512);

@@ -1,5 +1,6 @@
 // A library needs a source; this one makes the compiler check every static_assert of the headers.
 #include "nvme/spec/async_event.h"
+#include "nvme/spec/copy.h"
 #include "nvme/spec/cqe.h"
 #include "nvme/spec/dsm.h"
 #include "nvme/spec/fabrics.h"
@@ -8,8 +9,11 @@
 #include "nvme/spec/log_pages.h"
 #include "nvme/spec/opcodes.h"
 #include "nvme/spec/properties.h"
+#include "nvme/spec/protection.h"
+#include "nvme/spec/reservation.h"
 #include "nvme/spec/sgl.h"
 #include "nvme/spec/sqe.h"
 #include "nvme/spec/status.h"
 #include "nvme/spec/tcp_pdu.h"
 #include "nvme/spec/text.h"
+#include "nvme/spec/zoned.h"

@@ -229,6 +229,8 @@ struct IdentifyController {
   constexpr bool supports_verify() const { return (oncs.get() & (1u << 7)) != 0; }
   constexpr bool supports_copy() const { return (oncs.get() & (1u << 8)) != 0; }
 
+  constexpr bool supports_compare_and_write() const { return (fuses.get() & 1) != 0; }
+
   constexpr bool supports_security() const { return (oacs.get() & (1u << 0)) != 0; }
   constexpr bool supports_format() const { return (oacs.get() & (1u << 1)) != 0; }
   constexpr bool supports_firmware() const { return (oacs.get() & (1u << 2)) != 0; }
@@ -470,6 +472,9 @@ struct IdentifyControllerNvm {
   /// WZSL converted with CAP.MPSMIN: what one Write Zeroes may cover, or kNoLimit.
   constexpr std::uint64_t write_zeroes_limit_bytes(std::uint64_t min_page_bytes) const {
     return wzsl == 0 || wzsl >= 32 ? kNoLimit : min_page_bytes << wzsl;
+  }
+  constexpr std::uint64_t write_uncorrectable_limit_bytes(std::uint64_t min_page_bytes) const {
+    return wusl == 0 || wusl >= 32 ? kNoLimit : min_page_bytes << wusl;
   }
   constexpr std::uint64_t verify_limit_bytes(std::uint64_t min_page_bytes) const {
     return vsl == 0 || vsl >= 32 ? kNoLimit : min_page_bytes << vsl;

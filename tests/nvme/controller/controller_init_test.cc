@@ -79,6 +79,26 @@ TEST(ControllerInit, AnEnabledControllerIsDisabledFirst) {
   }
 }
 
+TEST(ControllerInit, ANamespacesOwnCommandSetIsAsked) {
+  ControllerInit init(test_options(), true, 1);
+  Drive<ControllerInit> drive{init, {}};
+  drive.controller.command_sets = true;
+  drive.controller.nsids = {3, 4, 9};
+  drive.run_until([](const ControllerInit&) { return false; });
+  ASSERT_TRUE(init.done()) << init.error().text;
+  const ControllerProfile& profile = init.profile();
+  const CommandSetFormat& format = profile.namespaces[0].format;
+  EXPECT_EQ(format.guard_bits, 64);
+  EXPECT_EQ(format.storage_tag_bits, 16);
+  ASSERT_TRUE(format.zones);
+  EXPECT_EQ(format.zones->zone_blocks, 100u);
+  EXPECT_EQ(format.zones->extension_bytes, 128u);
+  EXPECT_EQ(format.zones->max_open_zones, 4u);
+  EXPECT_EQ(format.zones->max_active_zones, 0u) << "no limit";
+  EXPECT_EQ(profile.append_limit_bytes, 32768u);
+  EXPECT_EQ(profile.namespaces[1].format, CommandSetFormat{}) << "asked only where there is any";
+}
+
 TEST(ControllerInit, NoNamespacesIsNoError) {
   ControllerInit init(test_options(), true, 1);
   Drive<ControllerInit> drive{init, {}};
@@ -109,6 +129,7 @@ TEST(ControllerInit, FailsClosedAtEveryStep) {
       SCOPED_TRACE(std::string(rows[step].name) + ", " + name);
       ControllerInit init(test_options(), true, 2);
       Drive<ControllerInit> drive{init, {}};
+      drive.controller.command_sets = true;
       ASSERT_TRUE(drive.run_until(
           [step](const ControllerInit& machine) { return machine.step() == step; }));
       const auto action = init.advance(fault(), drive.now);
@@ -132,6 +153,7 @@ TEST(ControllerInit, NonsenseNeverPassesForAController) {
       SCOPED_TRACE(std::string(rows[step].name) + ", " + std::to_string(nonsense));
       ControllerInit init(test_options(), true, 2);
       Drive<ControllerInit> drive{init, {}};
+      drive.controller.command_sets = true;
       ASSERT_TRUE(drive.run_until(
           [step](const ControllerInit& machine) { return machine.step() == step; }));
       const auto byte = static_cast<unsigned char>(nonsense & 0xff);
@@ -189,6 +211,26 @@ TEST(ControllerShutdown, EndsWhenTheControllerSaysSo) {
   Drive<ControllerShutdown> drive{shutdown, {}};
   drive.run_until([](const ControllerShutdown&) { return false; });
   EXPECT_TRUE(shutdown.done());
+}
+
+TEST(ControllerShutdown, TheNotificationHasADeadlineOfItsOwn) {
+  struct Case {
+    std::uint32_t rtd3e_us;
+    Duration limit;
+    Duration want;
+  };
+  const Case cases[] = {{0, Duration::zero(), seconds(5)},
+                        {8'000'000, Duration::zero(), seconds(8)},
+                        {4'000'000'000, Duration::zero(), seconds(60)},
+                        {8'000'000, milliseconds(300), milliseconds(300)}};
+  for (const Case& each : cases) {
+    ControllerShutdown shutdown(seconds(1), each.rtd3e_us, each.limit);
+    Drive<ControllerShutdown> drive{shutdown, {}};
+    const std::size_t last = ControllerShutdown::rows().size() - 1;
+    ASSERT_TRUE(drive.run_until(
+        [last](const ControllerShutdown& machine) { return machine.step() == last; }));
+    EXPECT_EQ(shutdown.step_deadline() - shutdown.step_since(), each.want);
+  }
 }
 
 TEST(NamespaceGeometry, LimitsComeFromTheController) {

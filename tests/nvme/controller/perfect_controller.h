@@ -10,6 +10,7 @@
 #include "nvme/controller_init.h"
 #include "nvme/spec/features.h"
 #include "nvme/spec/identify.h"
+#include "nvme/spec/zoned.h"
 
 namespace nvublk::nvme {
 
@@ -24,6 +25,8 @@ class PerfectController {
   std::uint64_t size_blocks = 1000;  ///< of every namespace
   std::uint8_t abort_limit = 0;      ///< ACL, 0's based
   bool discovery = false;            ///< it is a discovery controller
+  std::uint16_t metadata_bytes = 0;  ///< of every namespace, apart, with protection of type 1
+  bool command_sets = false;         ///< namespace 3 is zoned and has protection information
 
   ControlOutcome answer(const ControlAction& action) {
     switch (action.kind) {
@@ -100,6 +103,7 @@ class PerfectController {
       data.maxcmd = 64;
       data.oncs = 0x0c;
       data.mdts = 5;
+      data.ctratt = command_sets ? 1u << 15 : 0u;
       put(action, data);
     } else if (cns == spec::IdentifyCns::kActiveNamespaceList) {
       spec::NamespaceList list;
@@ -110,11 +114,41 @@ class PerfectController {
       data.nsze = size_blocks;
       data.ncap = size_blocks;
       data.lbaf[0].lbads = 12;
+      data.lbaf[0].ms = metadata_bytes;
+      data.dps = metadata_bytes == 0 ? 0 : 1;
+      if (command_sets && action.sqe.nsid.get() == 3) {
+        data.lbaf[0].ms = std::uint16_t{8};
+        data.dps = 1;
+      }
       put(action, data);
     } else if (cns == spec::IdentifyCns::kNamespaceDescriptors) {
       std::vector<std::uint8_t> bytes{3, 16, 0, 0};
       for (std::uint8_t i = 0; i < 16; i++) bytes.push_back(static_cast<std::uint8_t>(i + 1));
+      if (command_sets && action.sqe.nsid.get() == 3) bytes.insert(bytes.end(), {4, 1, 0, 0, 2});
       std::memcpy(action.data.data(), bytes.data(), bytes.size());
+    } else if (cns == spec::IdentifyCns::kCommandSetNamespace) {
+      identify_command_set(action);
+    } else if (cns == spec::IdentifyCns::kCommandSetController &&
+               (action.sqe.cdw11.get() >> 24) == 2) {
+      spec::IdentifyControllerZoned data;
+      data.zasl = 3;
+      put(action, data);
+    }
+  }
+
+  static void identify_command_set(const ControlAction& action) {
+    if ((action.sqe.cdw11.get() >> 24) == 2) {
+      spec::IdentifyNamespaceZoned data;
+      data.mor = 3u;
+      data.mar = ~0u;
+      data.ozcs = std::uint16_t{1};
+      data.lbafe[0].zsze = std::uint64_t{100};
+      data.lbafe[0].zdes = 2;
+      put(action, data);
+    } else {
+      spec::IdentifyNamespaceNvm data;
+      data.elbaf[0] = (2u << 7) | 16u;
+      put(action, data);
     }
   }
 

@@ -22,6 +22,7 @@ enum class Fault { kNone, kDisconnect, kSilence, kErrorStatus, kNonsense, kUnkno
 /// What the simulated controller has in common over all its queues. All shards are one thread.
 struct Simulation {
   PerfectController controller;
+  TransportLimits limits;
   Fault fault = Fault::kNone;
   int strike_at = -1;   ///< count of connects and commands at which the fault strikes, -1: never
   bool refuse = false;  ///< every connection fails
@@ -247,7 +248,7 @@ class SimulatedQueue final : public QueueTransport {
 class SimulatedTransport final : public Transport {
  public:
   explicit SimulatedTransport(Simulation& simulation) : simulation_(simulation) {}
-  TransportLimits limits() const override { return {}; }
+  TransportLimits limits() const override { return simulation_.limits; }
   std::unique_ptr<QueueTransport> make_queue(Shard& shard, const QueueTransportOptions& options,
                                              RequestTable&, QueueTransportSink& sink) override {
     return std::make_unique<SimulatedQueue>(shard, options, sink, simulation_);

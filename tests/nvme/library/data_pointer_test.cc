@@ -31,6 +31,25 @@ TEST(Prp, Table) {
        {{0x1800, 2048}, {0x5000, 4096}, {0x8000, 100}},
        PrpPointers{0x1800, kList, 2},
        {0x5000, 0x8000}},
+      {"an offset up to the last dword of a page",
+       {{0x1ffc, 8}},
+       PrpPointers{0x1ffc, 0x2000, 0},
+       {}},
+      {"the last page in part", {{0x1000, 4097}}, PrpPointers{0x1000, 0x2000, 0}, {}},
+      {"begins inside, three pages",
+       {{0x1e00, 512 + 4096 + 1}},
+       PrpPointers{0x1e00, kList, 2},
+       {0x2000, 0x3000}},
+      {"empty segments between",
+       {{0x1000, 4096}, {0x7, 0}, {0x3000, 4096}},
+       PrpPointers{0x1000, 0x3000, 0},
+       {}},
+      {"above 4 GiB", {{0x1'0000'0000, 8192}}, PrpPointers{0x1'0000'0000, 0x1'0000'1000, 0}, {}},
+      {"one list page to the brim",
+       {{0, 4096 * 17}},
+       PrpPointers{0, kList, 16},
+       {0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000, 0x7000, 0x8000, 0x9000, 0xa000, 0xb000,
+        0xc000, 0xd000, 0xe000, 0xf000, 0x10000}},
       {"nothing", {}, std::unexpected(DataPointerError::kEmpty), {}},
       {"empty segments", {{0x1003, 0}}, std::unexpected(DataPointerError::kEmpty), {}},
       {"not dword aligned", {{0x1002, 512}}, std::unexpected(DataPointerError::kAlignment), {}},
@@ -111,6 +130,48 @@ TEST(Sgl, SeveralGoIntoALastSegment) {
   EXPECT_EQ(list[2], spec::SglDescriptor::data_block(0x8000, 4));
 }
 
+struct SglCase {
+  std::string name;
+  std::vector<DmaSegment> segments;
+  bool dword_aligned;
+  std::vector<spec::SglDescriptor> want;  ///< one: in the command
+};
+
+TEST(Sgl, Table) {
+  const auto block = [](std::uint64_t address, std::uint32_t length) {
+    return spec::SglDescriptor::data_block(address, length);
+  };
+  const std::vector<SglCase> cases = {
+      {"any alignment", {{0x1001, 3}, {0x2003, 5}}, false, {block(0x1001, 3), block(0x2003, 5)}},
+      {"three neighbours", {{0, 4}, {4, 4}, {8, 4}}, true, {block(0, 12)}},
+      {"neighbours after a gap", {{0, 4}, {8, 4}, {12, 4}}, true, {block(0, 4), block(8, 8)}},
+      {"backwards is no neighbour", {{8, 4}, {4, 4}}, true, {block(8, 4), block(4, 4)}},
+      {"an empty one in between joins nothing else",
+       {{0, 4}, {100, 0}, {4, 4}},
+       true,
+       {block(0, 8)}},
+      {"the same twice", {{0x40, 4}, {0x40, 4}}, true, {block(0x40, 4), block(0x40, 4)}},
+      {"a sum beyond 32 bits stays apart",
+       {{0, 0xfffffffc}, {0xfffffffc, 8}},
+       true,
+       {block(0, 0xfffffffc), block(0xfffffffc, 8)}},
+      {"above 4 GiB", {{0x1'0000'0000, 4096}}, true, {block(0x1'0000'0000, 4096)}},
+  };
+  for (const SglCase& each : cases) {
+    std::vector<spec::SglDescriptor> list(4);
+    const auto got = build_sgl(each.segments, list, kList, each.dword_aligned);
+    ASSERT_TRUE(got) << each.name;
+    if (each.want.size() == 1) {
+      EXPECT_EQ(got->sgl1, each.want[0]) << each.name;
+      EXPECT_EQ(got->list_entries, 0u) << each.name;
+      continue;
+    }
+    ASSERT_EQ(got->list_entries, each.want.size()) << each.name;
+    list.resize(got->list_entries);
+    EXPECT_EQ(list, each.want) << each.name;
+  }
+}
+
 TEST(Sgl, Refuses) {
   std::vector<spec::SglDescriptor> list(2);
   const std::vector<DmaSegment> three = {{0, 4}, {0x100, 4}, {0x200, 4}};
@@ -118,6 +179,12 @@ TEST(Sgl, Refuses) {
   const std::vector<DmaSegment> odd = {{0x1001, 4}};
   EXPECT_EQ(build_sgl(odd, list, kList, true).error(), DataPointerError::kAlignment);
   EXPECT_EQ(build_sgl({}, list, kList, true).error(), DataPointerError::kEmpty);
+  const std::vector<DmaSegment> ragged = {{0x1000, 6}};
+  EXPECT_EQ(build_sgl(ragged, list, kList, true).error(), DataPointerError::kAlignment);
+  const std::vector<DmaSegment> huge = {{0, 1ull << 32}};
+  EXPECT_EQ(build_sgl(huge, list, kList, true).error(), DataPointerError::kTooLong);
+  const std::vector<DmaSegment> empty = {{0x1001, 0}, {0, 0}};
+  EXPECT_EQ(build_sgl(empty, list, kList, true).error(), DataPointerError::kEmpty);
 }
 
 }  // namespace

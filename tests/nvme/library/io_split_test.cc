@@ -125,6 +125,60 @@ TEST(IoSplit, EmptySegmentsDoNotMatter) {
             (std::vector<Cut>{{0, 2}}));
 }
 
+TEST(IoSplit, ABoundaryOfOneBlock) {
+  SplitLimits limits;
+  limits.boundary_blocks = 1;
+  EXPECT_EQ(cuts(limits, 9, 3, {segment(0x1000, 1536)}),
+            (std::vector<Cut>{{9, 1}, {10, 1}, {11, 1}}));
+}
+
+TEST(IoSplit, AtTheEndOfTheLbaSpace) {
+  SplitLimits limits;
+  limits.boundary_blocks = 7;
+  const std::uint64_t lba = ~0ull - 4;
+  std::uint64_t blocks = 0;
+  for (const Cut& cut : cuts(limits, lba, 4, {segment(0x1000, 2048)})) {
+    EXPECT_EQ(cut.lba, lba + blocks);
+    blocks += cut.blocks;
+  }
+  EXPECT_EQ(blocks, 4u);
+}
+
+TEST(IoSplit, ExtendedBlocksAreCutInWholeBlocks) {
+  SplitLimits limits;
+  limits.block_bytes = 520;
+  limits.max_segments = 1;
+  const std::vector<iovec> iov = {segment(0x1000, 1040 + 100), segment(0x9000, 420 + 520)};
+  bool impossible = false;
+  EXPECT_EQ(cuts(limits, 0, 4, iov, &impossible), (std::vector<Cut>{{0, 2}}));
+  EXPECT_TRUE(impossible) << "the third is in two segments";
+  limits.max_segments = 2;
+  EXPECT_EQ(cuts(limits, 0, 4, iov), (std::vector<Cut>{{0, 4}}));
+}
+
+TEST(IoSplit, PrpPagesMayBeLarger) {
+  SplitLimits limits;
+  limits.prp = true;
+  limits.page_bytes = 8192;
+  EXPECT_EQ(cuts(limits, 0, 16, {segment(0x1000, 4096), segment(0x4000, 4096)}),
+            (std::vector<Cut>{{0, 16}}));
+  EXPECT_EQ(cuts(limits, 0, 16, {segment(0x2000, 4096), segment(0x4000, 4096)}),
+            (std::vector<Cut>{{0, 8}, {8, 8}}));
+}
+
+TEST(IoSplit, AllRulesAtOnce) {
+  SplitLimits limits;
+  limits.max_blocks = 6;
+  limits.boundary_blocks = 10;
+  limits.max_segments = 2;
+  std::vector<iovec> iov;
+  for (std::uintptr_t i = 0; i < 12; i++) iov.push_back(segment(0x10000 * (i + 1), 1024));
+  // Two blocks a segment: at most four a command; and 8 to 10, 18 to 20 end at a boundary.
+  EXPECT_EQ(
+      cuts(limits, 8, 24, iov),
+      (std::vector<Cut>{{8, 2}, {10, 4}, {14, 4}, {18, 2}, {20, 4}, {24, 4}, {28, 2}, {30, 2}}));
+}
+
 TEST(IoSplit, WithoutDataOnlyTheRangeIsCut) {
   SplitLimits limits;
   limits.block_bytes = 0;

@@ -1,6 +1,7 @@
 #include "nvme/namespace_io.h"
 
 #include <cerrno>
+#include <cstring>
 
 #include "nvme/library/library_fixture.h"
 
@@ -104,6 +105,71 @@ TEST_F(NamespaceIoTest, WithoutRoomForAllPiecesNothingIsSubmitted) {
   ASSERT_TRUE(finish(first));
   EXPECT_EQ(io_->read(large), 0);
   ASSERT_TRUE(finish(second));
+}
+
+TEST_F(NamespaceIoTest, SeparateMetadataFollowsItsPiece) {
+  simulation_.limits.separate_metadata = true;
+  simulation_.controller.metadata_bytes = 8;
+  start();
+  struct Seen {
+    void* metadata;
+    std::uint32_t bytes;
+    std::uint32_t reference_tag;
+  };
+  std::vector<Seen> seen;
+  simulation_.script = [&seen](const Request& request, spec::CompletionEntry&) {
+    seen.push_back({request.metadata, request.metadata_bytes, request.sqe.cdw14.get()});
+    return true;
+  };
+  Outcome outcome;
+  std::vector<std::byte> metadata(100 * 8);
+  BlockIo io = blocks(10, 100, outcome);
+  EXPECT_EQ(io_->write(io), -EINVAL) << "there is nowhere to take it from";
+  io.metadata = metadata;
+  io.host_protection = true;
+  io.io_flags = command::kIoCheckGuard | command::kIoCheckReferenceTag;
+  ASSERT_EQ(io_->write(io), 0);
+  ASSERT_TRUE(finish(outcome));
+  ASSERT_EQ(seen.size(), 4u);
+  EXPECT_EQ(seen[0].bytes, 32u * 8);
+  EXPECT_EQ(seen[1].metadata, metadata.data() + 32 * 8);
+  EXPECT_EQ(seen[1].reference_tag, 42u);
+  EXPECT_EQ(seen[3].bytes, 4u * 8);
+  spec::ProtectionInformation last;
+  std::memcpy(&last, metadata.data() + 99 * 8, sizeof(last));
+  EXPECT_EQ(last.reference_tag(), 109u);
+  // What comes back is checked here.
+  Outcome good;
+  io.context = &good;
+  ASSERT_EQ(io_->read(io), 0);
+  ASSERT_TRUE(finish(good));
+  EXPECT_TRUE(good.status.ok());
+  memory_[50 * 4096] ^= std::byte{1};
+  Outcome bad;
+  io.context = &bad;
+  ASSERT_EQ(io_->read(io), 0);
+  ASSERT_TRUE(finish(bad));
+  EXPECT_TRUE(bad.status.is(spec::MediaStatus::kGuardCheckError));
+  EXPECT_EQ(bad.entry.status(), bad.status);
+  // With PRACT none of it is transferred.
+  Outcome inserted;
+  io.context = &inserted;
+  io.metadata = {};
+  io.host_protection = false;
+  io.io_flags = command::kIoProtectionAction;
+  ASSERT_EQ(io_->write(io), 0);
+  ASSERT_TRUE(finish(inserted));
+  EXPECT_EQ(seen.back().metadata, nullptr);
+}
+
+TEST_F(NamespaceIoTest, SeparateMetadataNeedsATransportThatHasIt) {
+  simulation_.controller.metadata_bytes = 8;
+  start();
+  Outcome outcome;
+  std::vector<std::byte> metadata(8);
+  BlockIo io = blocks(0, 1, outcome);
+  io.metadata = metadata;
+  EXPECT_EQ(io_->read(io), -ENOTSUP);
 }
 
 TEST_F(NamespaceIoTest, CommandsWithoutDataAndFlush) {

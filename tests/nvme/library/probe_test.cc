@@ -247,6 +247,51 @@ TEST_F(ProbeTest, DetachAsyncTakesSeveralControllers) {
   EXPECT_TRUE(initiator_->attached().empty());
 }
 
+TEST_F(ProbeTest, DetachAsyncEndsASilentShutdownAtItsDeadlineAndDelaysNoOther) {
+  ControllerOptions options = initiator_->default_options();
+  options.shutdown_timeout = milliseconds(50);
+  const Result<Controller*> silent = initiator_->connect(make_id(kOne), options);
+  options.shutdown_timeout = seconds(1000);
+  const Result<Controller*> prompt = initiator_->connect(make_id(kTwo), options);
+  ASSERT_TRUE(silent && prompt);
+  // Read CC and set CC.SHN are answered; CSTS is not.
+  simulations_[kOne].fault = Fault::kSilence;
+  simulations_[kOne].strike_at = simulations_[kOne].asked + 2;
+  DetachContext context;
+  ASSERT_TRUE(initiator_->detach_async(**silent, context));
+  ASSERT_TRUE(initiator_->detach_async(**prompt, context));
+  EXPECT_EQ(initiator_->detach_async(**silent, context).error().code, ErrorCode::kNotFound)
+      << "it is on its way";
+  const Instant limit = Clock::now() + seconds(30);
+  while (simulations_[kTwo].queues_alive > 0 && Clock::now() < limit) {
+    ASSERT_EQ(context.poll(), -EAGAIN) << "the silent one is still there";
+  }
+  while (context.poll() == -EAGAIN && Clock::now() < limit) {
+  }
+  EXPECT_EQ(context.poll(), 0);
+  EXPECT_EQ(simulations_[kOne].queues_alive, 0);
+  EXPECT_TRUE(initiator_->attached().empty());
+}
+
+TEST_F(ProbeTest, AContextMayCollectMoreWhileItIsPolled) {
+  const Result<Controller*> one = initiator_->connect(make_id(kOne));
+  const Result<Controller*> two = initiator_->connect(make_id(kTwo));
+  const Result<Controller*> again = initiator_->connect(make_id(kTwo));
+  ASSERT_TRUE(one && two && again);
+  DetachContext context;
+  ASSERT_TRUE(initiator_->detach_async(**one, context));
+  EXPECT_EQ(context.poll(), -EAGAIN);
+  ASSERT_TRUE(initiator_->detach_async(**two, context));
+  while (context.poll() == -EAGAIN) {
+  }
+  EXPECT_EQ(initiator_->references(**again), 1u) << "the other reference keeps it";
+  (*again)->mark_failed(Error::make(ErrorCode::kCancelled, "enough"));
+  ASSERT_TRUE(initiator_->detach_async(**again, context)) << "a failed one too";
+  while (context.poll() == -EAGAIN) {
+  }
+  EXPECT_TRUE(initiator_->attached().empty());
+}
+
 TEST_F(ProbeTest, ASilentControllerDelaysNoOther) {
   ControllerOptions patient = initiator_->default_options();
   patient.connect_timeout = seconds(1000);
