@@ -41,6 +41,11 @@ class DmaRegion {
   std::size_t size_bytes() const { return length_bytes_; }
   /// All of it.
   std::span<std::byte> span() const { return {data_, length_bytes_}; }
+  /// Whether all of `data` lies in it.
+  bool contains(const std::byte* data, std::size_t length_bytes) const {
+    return data >= data_ && length_bytes <= length_bytes_ &&
+           static_cast<std::size_t>(data - data_) <= length_bytes_ - length_bytes;
+  }
   /// Whether it is made of huge pages.
   bool huge() const { return huge_; }
   /// Whether its pages cannot be swapped out.

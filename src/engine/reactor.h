@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/counter.h"
+#include "engine/dma_catalog.h"
 #include "engine/intrusive_list.h"
 #include "engine/mailbox.h"
 #include "engine/timer_queue.h"
@@ -123,6 +124,8 @@ class Reactor {
   void stop();
 
   Uring& ring() { return *ring_; }
+  /// Memory that I/O on this shard uses for its data.
+  DmaCatalog& dma_catalog() { return dma_catalog_; }
   /// The time this turn began or last looked at the clock.
   Instant now() const { return now_; }
 
@@ -182,6 +185,7 @@ class Reactor {
 
   Options options_;
   std::unique_ptr<Uring> ring_;
+  DmaCatalog dma_catalog_;
   Mailbox mailbox_;
   TimerQueue timers_;
   WakeOp wake_;

@@ -105,6 +105,7 @@ Status FuseQueue::start(int fd) {
   offered_limit_ = std::min(kFirstOffer, options_.depth);
   multishot_ = multishot_ && receive_ring_.open(reactor.ring(), options_.depth).has_value();
   prepare_slots(stride);
+  reactor.dma_catalog().add(memory_entry_);
   reactor.request_feed(*this);
   return {};
 }
@@ -493,6 +494,7 @@ void FuseQueue::report_if_quiet() {
   }
   if (on_drained_ && in_use_ == 0) {
     options_.shard->reactor().cancel_feed(*this);
+    options_.shard->reactor().dma_catalog().remove(memory_entry_);
     options_.control->post(std::exchange(on_drained_, nullptr));
   }
 }

@@ -135,6 +135,7 @@ class FuseQueue final : public Feeder {
   int fd_ = -1;
   std::size_t buffer_bytes_ = 0;  ///< what a slot can receive, headers included
   DmaRegion memory_;
+  DmaEntry memory_entry_{memory_};
   std::unique_ptr<Slot[]> slots_;
   IntrusiveList<Slot, SlotTag> free_;
   unsigned in_use_ = 0;  ///< slots with a request

@@ -104,6 +104,7 @@ UblkQueue::~UblkQueue() {
 
 void UblkQueue::fetch_all() {
   CHECK_ON(*options_.shard);
+  options_.shard->reactor().dma_catalog().add(buffers_entry_);
   for (std::uint16_t tag = 0; tag < options_.depth; tag++) {
     Slot& slot = slots_[tag];
     CHECK(slot.state == State::kIdle);
@@ -251,6 +252,7 @@ void UblkQueue::report_if_idle() {
   if (watched_ && tags_out_ == 0 && !idle_message_.posted) {
     idle_message_.posted = true;
     options_.shard->reactor().cancel_feed(*this);
+    options_.shard->reactor().dma_catalog().remove(buffers_entry_);
     events_.control->reactor().post(idle_message_);
   }
 }

@@ -124,6 +124,7 @@ class UblkQueue final : public Feeder {
   Events events_;
   DescriptorMap descriptors_;
   DmaRegion buffers_;
+  DmaEntry buffers_entry_{buffers_};
   std::unique_ptr<Slot[]> slots_;
   std::unique_ptr<std::uint16_t[]> ready_;  ///< tags that wait for feed(), oldest first
   unsigned ready_count_ = 0;
