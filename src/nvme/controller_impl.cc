@@ -292,10 +292,25 @@ std::uint32_t Controller::Impl::most_commands() const {
   return std::max(slots, 1u);
 }
 
-// The data of a command capsule; ICDOFF is 0 over TCP. [TCP 1.1 §3.3.2]
+// The data of a command capsule; none if it would not follow the command at once. ICDOFF is 0 over
+// TCP. [TCP 1.1 §3.3.2]
 std::uint32_t Controller::Impl::in_capsule_bytes() const {
+  const spec::IdentifyController& identify = init_->profile().identify;
+  if (identify.in_capsule_data_offset_bytes() != 0) {
+    return 0;
+  }
   return static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(init_->profile().identify.in_capsule_data_bytes(), 1024 * 1024));
+      std::min<std::uint64_t>(identify.in_capsule_data_bytes(), 1024 * 1024));
+}
+
+// Lists of descriptors lie in the capsule and are named by their offset. MSDBD 0: no limit.
+// [Base 2.1 §5.1.13.2.1]
+std::uint32_t Controller::Impl::max_descriptors() const {
+  const spec::IdentifyController& identify = init_->profile().identify;
+  if (!identify.supports_offset_sgl()) {
+    return 1;
+  }
+  return identify.msdbd == 0 ? 256u : identify.msdbd;
 }
 
 Status Controller::Impl::make_io_queues() {
@@ -339,6 +354,7 @@ void Controller::Impl::connect_io_queues() {
   start.transport = transport_.get();
   start.cntlid = init_->profile().cntlid;
   start.in_capsule_bytes = in_capsule_bytes();
+  start.max_descriptors = max_descriptors();
   for (IoSlot& slot : io_) {
     slot.open = true;
     slot.live = false;
@@ -459,6 +475,7 @@ void Controller::Impl::enter_live() {
     IoQueueGrant grant;
     grant.cntlid = profile_.cntlid;
     grant.in_capsule_bytes = in_capsule_bytes();
+    grant.max_descriptors = max_descriptors();
     grant.max_commands = most_commands();
     grant.queue_count = profile_.io_queue_count;
     ledger_->open(grant);

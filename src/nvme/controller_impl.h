@@ -90,6 +90,7 @@ class Controller::Impl final : public QueuePairOwner,
   std::uint32_t queue_slots() const;
   std::uint32_t most_commands() const;
   std::uint32_t in_capsule_bytes() const;
+  std::uint32_t max_descriptors() const;
   void check_io_queues_live();
   Status adopt_namespaces();
   void update_namespaces(const ControllerProfile& profile);

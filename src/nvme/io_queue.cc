@@ -14,7 +14,9 @@ void IoQueue::start(const Start& parameters) {
     start_ = parameters;
     QueueTransportOptions options;
     options.qid = queue_pair_.qid();
+    options.cntlid = parameters.cntlid;
     options.in_capsule_bytes = parameters.in_capsule_bytes;
+    options.max_descriptors = parameters.max_descriptors;
     queue_pair_.connect(*parameters.transport, options);
   });
 }

@@ -35,6 +35,7 @@ class IoQueue final : private QueuePairOwner, private QueueConnect::Listener {
     Transport* transport = nullptr;
     std::uint16_t cntlid = 0;
     std::uint32_t in_capsule_bytes = 0;
+    std::uint32_t max_descriptors = 1;
   };
   /// Control shard: posted to the queue's shard.
   void start(const Start& parameters);

@@ -38,6 +38,7 @@ enum class QueueAvailability : std::uint8_t { kConnecting, kReady, kResetting, k
 struct IoQueueGrant {
   std::uint16_t cntlid = 0;
   std::uint32_t in_capsule_bytes = 0;
+  std::uint32_t max_descriptors = 1;
   std::uint32_t max_commands = 0;  ///< that a queue can hold, at least 1
   std::uint32_t queue_count = 0;   ///< queue ids 1 to queue_count exist
 };

@@ -151,7 +151,9 @@ int IoQueuePair::connect() {
   failure_ = QueueFailure::kNone;
   QueueTransportOptions transport;
   transport.qid = qid();
+  transport.cntlid = grant->cntlid;
   transport.in_capsule_bytes = grant->in_capsule_bytes;
+  transport.max_descriptors = grant->max_descriptors;
   queue_pair_.connect(ledger_->transport(), transport);
   return 0;
 }

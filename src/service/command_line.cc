@@ -109,7 +109,7 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
                  "nvme+tcp://ADDR[:PORT]/SUBNQN, or \"trtype:TCP traddr:ADDR ...\", instead of "
                  "-t, -a, -s and -n")
       ->type_name("URI");
-  app.add_option("-t,--transport", words.transport, "Transport: tcp")->type_name("TYPE");
+  app.add_option("-t,--transport", words.transport, "Transport: tcp or rdma")->type_name("TYPE");
   app.add_option("-a,--traddr", words.traddr, "Address or host name of the target")
       ->type_name("ADDR");
   app.add_option("-s,--trsvcid", words.trsvcid,
@@ -130,6 +130,10 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
   app.add_option("-T,--tos", transport.tos, "IP type of service, -1: the system's")
       ->type_name("N")
       ->check(CLI::Range(-1, 255));
+  app.add_option("--rdma-ack-timeout", transport.rdma_ack_timeout,
+                 "Over RDMA: 4.096 us times 2 to this until it is sent again, -1: the device's")
+      ->type_name("N")
+      ->check(CLI::Range(-1, 31));
   app.add_flag("-g,--hdr-digest", transport.header_digest, "Protect PDU headers by a CRC");
   app.add_flag("-G,--data-digest", transport.data_digest, "Protect PDU data by a CRC");
 }

@@ -40,7 +40,8 @@ HEADERS = {
     r"nlohmann/.*": ("src/service/", "src/target/", "src/perf/", "tools/", "tests/"),
     r"spdlog/.*": ("src/engine/log.cc",),
     r"fuse.*\.h": ("src/fuse/", "src/service/", "tests/"),
-    r"liburing\.h": ("src/engine/", "src/ublk/", "src/fuse/", "src/nvme/tcp/", "src/service/",
+    r"liburing\.h": ("src/engine/", "src/ublk/", "src/fuse/", "src/nvme/rdma/", "src/nvme/tcp/",
+                     "src/service/",
                      "tests/"),
 }
 

@@ -1,4 +1,5 @@
-# The kernel's own NVMe/TCP target in the guest, through configfs, and devices behind it.
+# The kernel's own NVMe target in the guest, over TCP and RDMA, through configfs, and devices behind
+# it.
 # shellcheck shell=bash
 
 readonly kNvmet=/sys/kernel/config/nvmet kNullBlock=/sys/kernel/config/nullb
@@ -67,19 +68,28 @@ add_namespace() {
   echo 1 >"$folder/enable"
 }
 
-# start_tcp_target PORT NQN...: makes the port listen on 127.0.0.1 and offers the subsystems there.
-start_tcp_target() {
-  local port=$1 folder=$kNvmet/ports/$1 nqn
-  shift
-  modprobe nvmet-tcp && mkdir "$folder" || return 1
-  echo ipv4 >"$folder/addr_adrfam"
-  echo tcp >"$folder/addr_trtype"
-  echo "$kAddress" >"$folder/addr_traddr"
+# start_port TRANSPORT ADDRESS PORT NQN...: makes the port PORT listen and offers the subsystems there.
+start_port() {
+  local transport=$1 address=$2 port=$3 folder=$kNvmet/ports/$3 family=ipv4 nqn
+  shift 3
+  [[ $address != *:* ]] || family=ipv6
+  modprobe "nvmet-$transport" && mkdir "$folder" || return 1
+  echo "$family" >"$folder/addr_adrfam"
+  echo "$transport" >"$folder/addr_trtype"
+  echo "$address" >"$folder/addr_traddr"
   echo "$port" >"$folder/addr_trsvcid"
   for nqn in "$@"; do
     ln -s "$kNvmet/subsystems/$nqn" "$folder/subsystems/$nqn" || return 1
   done
 }
+
+# start_tcp_target PORT NQN...: on 127.0.0.1.
+start_tcp_target() { start_port tcp "$kAddress" "$@"; }
+
+# offer PORT NQN / withdraw PORT NQN: a subsystem on a port that is there. Its connections end when it
+# is withdrawn.
+offer() { ln -s "$kNvmet/subsystems/$2" "$kNvmet/ports/$1/subsystems/$2"; }
+withdraw() { rm "$kNvmet/ports/$1/subsystems/$2"; }
 
 # stop_tcp_target: removes every port, subsystem and host; connections end.
 stop_tcp_target() {
@@ -91,6 +101,26 @@ stop_tcp_target() {
     [ ! -d "$folder" ] || rmdir "$folder"
   done
 }
+
+# --- RDMA ----------------------------------------------------------------------------------------
+
+readonly kRdmaAddress=10.77.0.1 kRdmaAddress6=fd77::1
+
+# start_rdma_device: a software device, rxe0, on a network interface of its own.
+start_rdma_device() {
+  modprobe -a dummy rdma_rxe ib_uverbs rdma_ucm || return 1
+  [ -d /sys/class/net/rdma0 ] || {
+    ip link add rdma0 type dummy && ip address add "$kRdmaAddress/24" dev rdma0 &&
+      ip -6 address add "$kRdmaAddress6/64" dev rdma0 nodad && ip link set rdma0 up || return 1
+  }
+  rdma link add rxe0 type rxe netdev rdma0
+}
+stop_rdma_device() { rdma link delete rxe0; ip link delete rdma0; }
+
+# rdma_objects KIND: how many queue pairs (qp), completion queues (cq), memory regions (mr),
+# protection domains (pd) or ids of the connection manager (cm_id) programs have. (What is the kernel's
+# has no pid; that of a thread of a program is the thread's own.)
+rdma_objects() { rdma resource show "$1" | grep -c " pid "; }
 
 # --- the usual targets ---------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@
 #include "nvme/spec/opcodes.h"
 #include "nvme/spec/properties.h"
 #include "nvme/spec/protection.h"
+#include "nvme/spec/rdma_cm.h"
 #include "nvme/spec/reservation.h"
 #include "nvme/spec/sgl.h"
 #include "nvme/spec/sqe.h"

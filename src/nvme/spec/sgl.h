@@ -64,6 +64,17 @@ struct SglDescriptor {
     return sgl;
   }
 
+  /// Descriptors inside the command capsule, `offset` bytes after the start of its data, which is
+  /// where RDMA has lists of them. [RDMA 1.0 §3.3]
+  static constexpr SglDescriptor last_segment_in_capsule(std::uint64_t offset,
+                                                         std::uint32_t length_bytes) {
+    SglDescriptor sgl;
+    sgl.address = offset;
+    sgl.length = length_bytes;
+    sgl.identifier = make_identifier(SglType::kLastSegment, SglSubtype::kOffset);
+    return sgl;
+  }
+
   /// Host memory at `address`, for transports that address it (PCIe).
   static constexpr SglDescriptor data_block(std::uint64_t address, std::uint32_t length_bytes) {
     SglDescriptor sgl;
@@ -89,8 +100,22 @@ struct KeyedSglDescriptor {
   Le32 key;
   std::uint8_t identifier = 0;
 
+  /// A descriptor cannot name more.
+  static constexpr std::uint32_t kMaxLength = (1u << 24) - 1;
+
   constexpr SglType type() const { return static_cast<SglType>(identifier >> 4); }
   constexpr SglSubtype subtype() const { return static_cast<SglSubtype>(identifier & 0xf); }
+
+  /// Host memory at `address` that the controller may reach with `key`; up to kMaxLength bytes.
+  static constexpr KeyedSglDescriptor data_block(std::uint64_t address, std::uint32_t length_bytes,
+                                                 std::uint32_t key) {
+    KeyedSglDescriptor sgl;
+    sgl.address = address;
+    sgl.length = length_bytes;
+    sgl.key = key;
+    sgl.identifier = SglDescriptor::make_identifier(SglType::kKeyedDataBlock, SglSubtype::kAddress);
+    return sgl;
+  }
 
   friend constexpr bool operator==(const KeyedSglDescriptor&, const KeyedSglDescriptor&) = default;
 };

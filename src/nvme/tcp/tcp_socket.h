@@ -14,7 +14,7 @@
 #include "engine/error.h"
 #include "engine/fd.h"
 #include "engine/reactor.h"
-#include "nvme/tcp/socket_address.h"
+#include "nvme/socket_address.h"
 
 namespace nvublk::nvme::tcp {
 

@@ -11,7 +11,7 @@
 
 #include "engine/error.h"
 
-namespace nvublk::nvme::tcp {
+namespace nvublk::nvme {
 
 struct SocketAddress {
   sockaddr_storage storage{};
@@ -31,4 +31,4 @@ Result<std::uint16_t> parse_port(std::string_view text);
 /// "192.0.2.1:4420" or "[2001:db8::1]:4420".
 std::string endpoint_text(std::string_view address, std::uint16_t port);
 
-}  // namespace nvublk::nvme::tcp
+}  // namespace nvublk::nvme

@@ -1,4 +1,4 @@
-#include "nvme/tcp/socket_address.h"
+#include "nvme/socket_address.h"
 
 #include <charconv>
 #include <cstring>
@@ -7,7 +7,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
-namespace nvublk::nvme::tcp {
+namespace nvublk::nvme {
 
 namespace {
 
@@ -69,7 +69,7 @@ Result<std::uint16_t> parse_port(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
   if (error != std::errc{} || end != text.data() + text.size() || port == 0) {
     return fail(ErrorCode::kInvalidArgument,
-                "\"" + std::string(text) + "\" is not a TCP port; it must be 1 to 65535");
+                "\"" + std::string(text) + "\" is not a port; it must be 1 to 65535");
   }
   return port;
 }
@@ -82,4 +82,4 @@ std::string endpoint_text(std::string_view address, std::uint16_t port) {
   return text + std::to_string(port);
 }
 
-}  // namespace nvublk::nvme::tcp
+}  // namespace nvublk::nvme

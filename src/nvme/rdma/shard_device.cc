@@ -1,0 +1,104 @@
+#include "nvme/rdma/shard_device.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "engine/check.h"
+
+namespace nvublk::nvme::rdma {
+
+namespace {
+
+// A shard is a thread. Few shards have more than one device or two.
+std::vector<std::unique_ptr<ShardDevice>>& devices_of_this_shard() {
+  static thread_local std::vector<std::unique_ptr<ShardDevice>> devices;
+  return devices;
+}
+
+}  // namespace
+
+void ShardDevice::Use::reset() {
+  ShardDevice* device = std::exchange(device_, nullptr);
+  if (device != nullptr && --device->uses_ == 0) {
+    std::erase_if(devices_of_this_shard(),
+                  [device](const auto& each) { return each.get() == device; });
+  }
+}
+
+Result<ShardDevice::Use> ShardDevice::acquire(Reactor& reactor, ibv_context& context) {
+  auto& devices = devices_of_this_shard();
+  const auto found = std::ranges::find_if(devices, [&](const auto& each) {
+    return &each->context_ == &context && &each->reactor_ == &reactor;
+  });
+  if (found != devices.end()) {
+    return Use(**found);
+  }
+  ibv_device_attr attributes{};
+  if (const int error = ::ibv_query_device(&context, &attributes); error != 0) {
+    return fail_errno(error, "cannot query the RDMA device " + device_name(context));
+  }
+  ProtectionDomain domain(::ibv_alloc_pd(&context));
+  if (!domain) {
+    return fail_errno(errno, "cannot make a protection domain on " + device_name(context));
+  }
+  devices.emplace_back(new ShardDevice(reactor, context, attributes, std::move(domain)));
+  return Use(*devices.back());
+}
+
+ShardDevice::ShardDevice(Reactor& reactor, ibv_context& context, const ibv_device_attr& attributes,
+                         ProtectionDomain domain)
+    : reactor_(reactor),
+      context_(context),
+      attributes_(attributes),
+      domain_(std::move(domain)),
+      memory_(reactor.dma_catalog(), *domain_, counters_.registrations),
+      bounce_pool_(*domain_) {}
+
+ShardDevice::~ShardDevice() {
+  CHECK(uses_ == 0);
+}
+
+RdmaDeviceStatistics ShardDevice::statistics() const {
+  return {.device = device_name(context_),
+          .completion_queues = static_cast<unsigned>(completion_queues_.size()),
+          .polls = counters_.polls.get(),
+          .idle_polls = counters_.idle_polls.get(),
+          .completions = counters_.completions.get(),
+          .interrupts = counters_.interrupts.get(),
+          .send_requests = counters_.send_requests.get(),
+          .receive_requests = counters_.receive_requests.get(),
+          .send_doorbells = counters_.send_doorbells.get(),
+          .receive_doorbells = counters_.receive_doorbells.get(),
+          .registrations = counters_.registrations.get(),
+          .copies = counters_.copies.get()};
+}
+
+std::vector<RdmaDeviceStatistics> device_statistics() {
+  std::vector<RdmaDeviceStatistics> result;
+  for (const auto& device : devices_of_this_shard()) {
+    result.push_back(device->statistics());
+  }
+  return result;
+}
+
+Result<CompletionQueue*> ShardDevice::reserve_completions(int entries) {
+  for (const auto& each : completion_queues_) {
+    if (each->reserve(entries)) {
+      return each.get();
+    }
+  }
+  auto made = CompletionQueue::create(reactor_, context_, counters_,
+                                      std::max(entries, kFirstCompletions), attributes_.max_cqe);
+  if (!made) {
+    return std::unexpected(std::move(made.error()));
+  }
+  if (!(*made)->reserve(entries)) {
+    return fail(ErrorCode::kNoResources,
+                device_name(context_) + " cannot have a completion queue of " +
+                    std::to_string(entries) + " entries; use a smaller --queue-size");
+  }
+  completion_queues_.push_back(std::move(*made));
+  return completion_queues_.back().get();
+}
+
+}  // namespace nvublk::nvme::rdma

@@ -1,0 +1,320 @@
+// The library as an application uses it, over RDMA, against the target that the environment names:
+// RDMA_ADDRESS, RDMA_PORT and RDMA_NQN, whose namespace 1 has blocks of 512 bytes.
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "nvme/command.h"
+#include "nvme/initiator.h"
+#include "nvme/namespace_io.h"
+#include "nvme/poll_group.h"
+#include "nvme/rdma/rdma_statistics.h"
+#include "nvme/transport_factory.h"
+
+namespace nvublk::nvme {
+namespace {
+
+constexpr std::uint32_t kBlock = 512;
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  EXPECT_NE(value, nullptr) << name;
+  return value != nullptr ? value : "";
+}
+
+struct Io {
+  bool done = false;
+  spec::NvmeStatus status;
+  std::vector<std::byte> data = std::vector<std::byte>(kBlock);
+  iovec piece{data.data(), data.size()};
+
+  static void finish(void* context, spec::NvmeStatus how, const spec::CompletionEntry&) {
+    auto* self = static_cast<Io*>(context);
+    EXPECT_FALSE(self->done) << "completed twice";
+    self->done = true;
+    self->status = how;
+  }
+  IoCommand make(const spec::SubmissionEntry& sqe) {
+    IoCommand io;
+    io.sqe = sqe;
+    io.iov = &piece;
+    io.iov_count = 1;
+    io.context = this;
+    io.done = &Io::finish;
+    return io;
+  }
+};
+
+std::unique_ptr<Shard> adopt() {
+  Shard::Options options;
+  options.reactor.mode = IdleMode::kInterrupt;
+  auto shard = Shard::adopt_current_thread(options);
+  EXPECT_TRUE(shard) << (shard ? "" : shard.error().text);
+  return std::move(*shard);
+}
+
+rdma::RdmaDeviceStatistics statistics() {
+  const auto devices = rdma::device_statistics();
+  EXPECT_EQ(devices.size(), 1u);
+  return devices.empty() ? rdma::RdmaDeviceStatistics{} : devices.front();
+}
+
+class RdmaGuestTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    shard_ = adopt();
+    ControllerOptions defaults;
+    defaults.host.nqn = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001";
+    defaults.host.id.bytes[0] = 1;
+    defaults.ctrl_loss_timeout = seconds(0);
+    initiator_ = std::make_unique<Initiator>(*shard_, make_transport, defaults);
+  }
+  void TearDown() override {
+    initiator_.reset();
+    EXPECT_TRUE(rdma::device_statistics().empty()) << "the last queue pair takes the device along";
+    shard_.reset();
+  }
+
+  static TransportId id(const std::string& subnqn) {
+    TransportId result;
+    result.trtype = Trtype::kRdma;
+    result.traddr = environment("RDMA_ADDRESS");
+    result.trsvcid = environment("RDMA_PORT");
+    result.subnqn = subnqn;
+    EXPECT_TRUE(result.complete());
+    return result;
+  }
+  Controller* connect() {
+    const Result<Controller*> controller = initiator_->connect(id(environment("RDMA_NQN")));
+    EXPECT_TRUE(controller) << (controller ? "" : controller.error().text);
+    return controller ? *controller : nullptr;
+  }
+  static bool process_until(IoQueuePair& queue, const std::function<bool()>& ready) {
+    const Instant limit = Clock::now() + seconds(60);
+    while (!ready()) {
+      if (queue.process_completions() < 0 || Clock::now() > limit) return false;
+    }
+    return true;
+  }
+
+  std::unique_ptr<Shard> shard_;
+  std::unique_ptr<Initiator> initiator_;
+};
+
+TEST_F(RdmaGuestTest, WritesAndReadsBack) {
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  std::vector<Io> ios(500);  // more than the depth
+  for (std::size_t i = 0; i < ios.size(); i++) {
+    std::ranges::fill(ios[i].data, static_cast<std::byte>(i));
+    ASSERT_EQ((*queue)->submit(ios[i].make(command::write(1, i, 1))), 0);
+  }
+  const auto all_done = [&ios] { return std::ranges::all_of(ios, &Io::done); };
+  ASSERT_TRUE(process_until(**queue, all_done));
+  for (std::size_t i = 0; i < ios.size(); i++) {
+    EXPECT_TRUE(ios[i].status.ok());
+    ios[i].done = false;
+    std::ranges::fill(ios[i].data, std::byte{0});
+    ASSERT_EQ((*queue)->submit(ios[i].make(command::read(1, i, 1))), 0);
+  }
+  ASSERT_TRUE(process_until(**queue, all_done));
+  for (std::size_t i = 0; i < ios.size(); i++) {
+    EXPECT_EQ(ios[i].data, std::vector<std::byte>(kBlock, static_cast<std::byte>(i)));
+  }
+  EXPECT_LT(statistics().send_doorbells, statistics().send_requests)
+      << "what is submitted in one turn is posted at once";
+}
+
+// Whole regions are registered once; nothing of them is copied.
+TEST_F(RdmaGuestTest, MemoryOfTheCatalogIsUsedWhereItIs) {
+  constexpr std::uint32_t kBytes = 1 << 20;
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  DmaRegion region = DmaRegion::allocate(std::size_t{2} * kBytes).value();
+  DmaEntry entry(region);
+  shard_->reactor().dma_catalog().add(entry);
+  const rdma::RdmaDeviceStatistics before = statistics();
+  NamespaceIo subject(*controller, *controller->find_namespace(1), **queue);
+  for (std::uint32_t i = 0; i < kBytes; i++) region.data()[i] = static_cast<std::byte>(i * 7 / 3);
+  const iovec written{region.data(), kBytes};
+  const iovec read{region.data() + kBytes, kBytes};
+  for (int round = 0; round < 4; round++) {
+    std::fill_n(region.data() + kBytes, kBytes, std::byte{0});
+    Io write_io;
+    BlockIo io{.lba = 0, .blocks = kBytes / kBlock, .data = {&written, 1}};
+    io.done = &Io::finish;
+    io.context = &write_io;
+    ASSERT_EQ(subject.write(io), 0);
+    ASSERT_TRUE(process_until(**queue, [&] { return write_io.done; }));
+    EXPECT_TRUE(write_io.status.ok());
+    Io read_io;
+    io.data = {&read, 1};
+    io.context = &read_io;
+    ASSERT_EQ(subject.read(io), 0);
+    ASSERT_TRUE(process_until(**queue, [&] { return read_io.done; }));
+    EXPECT_TRUE(read_io.status.ok());
+    EXPECT_TRUE(std::equal(region.data(), region.data() + kBytes, region.data() + kBytes));
+  }
+  EXPECT_EQ(statistics().registrations, before.registrations + 1);
+  EXPECT_EQ(statistics().copies, before.copies);
+  shard_->reactor().dma_catalog().remove(entry);
+}
+
+// In many pieces, at odd addresses, in memory that nobody has registered.
+TEST_F(RdmaGuestTest, OtherMemoryIsCopied) {
+  constexpr std::size_t kBytes = 300 * 1024;
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  NamespaceIo subject(*controller, *controller->find_namespace(1), **queue);
+  std::vector<std::byte> out(kBytes + 1);
+  std::vector<std::byte> in(kBytes + 3);
+  for (std::size_t i = 0; i < out.size(); i++) out[i] = static_cast<std::byte>(i * 5 / 2);
+  std::vector<iovec> out_pieces;
+  std::vector<iovec> in_pieces;
+  for (std::size_t at = 0; at < kBytes; at += 1024) out_pieces.push_back({&out[at + 1], 1024});
+  for (std::size_t at = 0; at < kBytes; at += 4096) in_pieces.push_back({&in[at + 3], 4096});
+  Io write_io;
+  BlockIo io{.lba = 8, .blocks = kBytes / kBlock, .data = out_pieces};
+  io.done = &Io::finish;
+  io.context = &write_io;
+  ASSERT_EQ(subject.write(io), 0);
+  ASSERT_TRUE(process_until(**queue, [&] { return write_io.done; }));
+  EXPECT_TRUE(write_io.status.ok());
+  Io read_io;
+  io.data = in_pieces;
+  io.context = &read_io;
+  ASSERT_EQ(subject.read(io), 0);
+  ASSERT_TRUE(process_until(**queue, [&] { return read_io.done; }));
+  EXPECT_TRUE(read_io.status.ok());
+  EXPECT_TRUE(std::equal(out.begin() + 1, out.end(), in.begin() + 3));
+  EXPECT_GT(statistics().copies, 0u);
+}
+
+TEST_F(RdmaGuestTest, QueuePairsBelongToTheThreadThatAllocatedThem) {
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  std::atomic<int> finished{0};
+  std::vector<std::thread> threads;
+  for (std::uint64_t t = 0; t < 2; t++) {
+    threads.emplace_back([&, t] {
+      const std::unique_ptr<Shard> shard = adopt();
+      {
+        auto queue = controller->allocate_io_queue_pair();
+        EXPECT_TRUE(queue) << queue.error().text;
+        std::vector<Io> ios(100);
+        for (std::size_t i = 0; queue && i < ios.size(); i++) {
+          EXPECT_EQ((*queue)->submit(ios[i].make(command::write(1, t * 100 + i, 1))), 0);
+        }
+        EXPECT_TRUE(queue &&
+                    process_until(**queue, [&ios] { return std::ranges::all_of(ios, &Io::done); }));
+      }
+      finished++;
+    });
+  }
+  while (finished.load() < 2 && controller->process_admin_completions() >= 0) {
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(finished.load(), 2);
+}
+
+TEST_F(RdmaGuestTest, APollGroupPollsOneCompletionQueue) {
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  PollGroupOptions group_options;
+  group_options.interrupts = true;
+  PollGroup group(group_options);
+  std::vector<IoQueuePair::Pointer> queues;
+  IoQueuePairOptions options;
+  options.create_only = true;
+  options.interrupts = true;
+  options.delay_submit = false;
+  for (int i = 0; i < 2; i++) {
+    auto queue = controller->allocate_io_queue_pair(options);
+    ASSERT_TRUE(queue) << queue.error().text;
+    ASSERT_EQ(group.add(**queue), 0);
+    ASSERT_EQ((*queue)->connect(), 0);
+    queues.push_back(std::move(*queue));
+  }
+  std::vector<Io> ios(64);
+  for (std::size_t i = 0; i < ios.size(); i++) {
+    ASSERT_EQ(queues[i % 2]->submit(ios[i].make(command::read(1, i, 1))), 0);
+  }
+  std::int64_t completions = 0;
+  const Instant limit = Clock::now() + seconds(60);
+  while (completions < 64 && Clock::now() < limit) {
+    EXPECT_EQ(group.wait(seconds(5)), 0);
+    const std::int64_t done = group.process_completions(8, nullptr);
+    ASSERT_GE(done, 0);
+    completions += done;
+  }
+  EXPECT_EQ(completions, 64);
+  EXPECT_EQ(statistics().completion_queues, 1u) << "of the admin queue and both I/O queues";
+  EXPECT_GT(statistics().completions, 64u);
+  EXPECT_GE(statistics().polls, statistics().idle_polls);
+  EXPECT_GT(statistics().receive_doorbells, 0u);
+  queues.clear();
+  EXPECT_EQ(group.destroy(), 0);
+}
+
+TEST_F(RdmaGuestTest, AResetBringsTheQueuePairBack) {
+  Controller* controller = connect();
+  ASSERT_NE(controller, nullptr);
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  bool done = false;
+  controller->reset([&done](Status status) {
+    EXPECT_TRUE(status) << (status ? "" : status.error().text);
+    done = true;
+  });
+  const Instant limit = Clock::now() + seconds(60);
+  while (!done && Clock::now() < limit) controller->process_admin_completions();
+  ASSERT_TRUE(done);
+  while ((*queue)->reconnect() != 0 && Clock::now() < limit) (*queue)->process_completions();
+  EXPECT_TRUE((*queue)->wait_connected());
+  Io io;
+  ASSERT_EQ((*queue)->submit(io.make(command::read(1, 0, 1))), 0);
+  EXPECT_TRUE(process_until(**queue, [&io] { return io.done; }));
+  EXPECT_TRUE(io.status.ok());
+}
+
+TEST_F(RdmaGuestTest, DiscoveryAttachesTheSubsystem) {
+  std::vector<std::string> attached;
+  std::vector<std::string> failed;
+  ProbeCallbacks callbacks;
+  callbacks.attach = [&](const TransportId& found, Controller&, const ControllerOptions&) {
+    attached.push_back(found.subnqn);
+  };
+  callbacks.attach_fail = [&](const TransportId&, const Error& error) {
+    failed.push_back(error.text);
+  };
+  EXPECT_TRUE(initiator_->probe(id("nqn.2014-08.org.nvmexpress.discovery"), callbacks));
+  EXPECT_NE(std::ranges::find(attached, environment("RDMA_NQN")), attached.end());
+  EXPECT_TRUE(failed.empty()) << failed.front();
+}
+
+TEST_F(RdmaGuestTest, APortWhereNobodyListensIsAnError) {
+  TransportId wrong = id(environment("RDMA_NQN"));
+  wrong.trsvcid = "9";
+  const Result<Controller*> controller = initiator_->connect(wrong);
+  ASSERT_FALSE(controller);
+  EXPECT_EQ(controller.error().code, ErrorCode::kUnreachable) << controller.error().text;
+}
+
+}  // namespace
+}  // namespace nvublk::nvme
