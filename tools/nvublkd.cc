@@ -48,8 +48,9 @@ void add_options(CLI::App& app, nvublk::service::DaemonOptions& options, Words& 
                  "What idle I/O threads do: busy, adaptive or interrupt (default: adaptive)")
       ->type_name("MODE")
       ->check(CLI::IsMember({"busy", "adaptive", "interrupt"}));
-  app.add_option("--spin-us", words.spin_us,
-                 "adaptive: microseconds to go on polling after the last event, at most (default: 50)")
+  app.add_option(
+         "--spin-us", words.spin_us,
+         "adaptive: microseconds to go on polling after the last event, at most (default: 50)")
       ->type_name("N")
       ->check(CLI::Range(0, 1000000));
   app.add_option("--log-level", words.log_level, "debug, info, warning or error (default: info)")
