@@ -178,7 +178,7 @@ void Controller::Impl::disconnect(Done done) {
       nvublk::fail(ErrorCode::kCancelled, "detached before the connection was complete");
   finish_connect(detached);
   finish(reset_done_, detached);
-  finish(rescan_done_, detached);
+  end_rescans(detached);
   set_state(ControllerState::kDeleting);
   for (IoSlot& slot : io_) {
     slot.queue->fail_all(EIO);

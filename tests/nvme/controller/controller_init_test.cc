@@ -109,6 +109,7 @@ TEST(ControllerInit, FailsClosedAtEveryStep) {
       SCOPED_TRACE(std::string(rows[step].name) + ", " + name);
       ControllerInit init(test_options(), true, 2);
       Drive<ControllerInit> drive{init, {}};
+      drive.controller.have_everything();
       ASSERT_TRUE(drive.run_until(
           [step](const ControllerInit& machine) { return machine.step() == step; }));
       const auto action = init.advance(fault(), drive.now);
@@ -132,6 +133,7 @@ TEST(ControllerInit, NonsenseNeverPassesForAController) {
       SCOPED_TRACE(std::string(rows[step].name) + ", " + std::to_string(nonsense));
       ControllerInit init(test_options(), true, 2);
       Drive<ControllerInit> drive{init, {}};
+      drive.controller.have_everything();
       ASSERT_TRUE(drive.run_until(
           [step](const ControllerInit& machine) { return machine.step() == step; }));
       const auto byte = static_cast<unsigned char>(nonsense & 0xff);
