@@ -1,8 +1,5 @@
 #include "nvme/async_events.h"
 
-#include <string>
-
-#include "engine/log.h"
 #include "nvme/command.h"
 
 namespace nvublk::nvme {
@@ -58,10 +55,6 @@ void AsyncEvents::on_event(spec::NvmeStatus status, const spec::CompletionEntry&
     read_changed_namespaces();
     return;
   }
-  log_info("nvme", "asynchronous event of type " +
-                       std::to_string(static_cast<unsigned>(event.type)) + ", information " +
-                       std::to_string(event.information) + ", log page " +
-                       std::to_string(event.log_page));
   if (events_.size() < kMaxPendingEvents) {
     events_.push_back(event);
     read_next_log();

@@ -6,6 +6,7 @@
 
 #include "engine/check.h"
 #include "engine/log.h"
+#include "nvme/ana_log.h"
 #include "nvme/controller_impl.h"
 #include "nvme/spec/text.h"
 
@@ -278,6 +279,7 @@ ControllerStatus Controller::Impl::status() const {
     entry.nguid = each->identity().nguid;
     entry.eui64 = each->identity().eui64;
     entry.state = each->unusable().empty() ? "live" : "unusable: " + each->unusable();
+    entry.ana_state = ana_state_name(each->ana_state());
     status.namespaces.push_back(std::move(entry));
   }
   return status;
