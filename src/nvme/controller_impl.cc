@@ -78,7 +78,8 @@ void Controller::Impl::set_state(ControllerState state) {
   }
 }
 
-// Queue pairs of applications cannot be had any more, for now or for good.
+// Queue pairs of applications and looks at the namespaces cannot be had any more, for now or for
+// good.
 void Controller::Impl::set_unavailable(ControllerState state) {
   const std::string reason = last_error_ ? last_error_->text : "";
   switch (state) {
@@ -100,6 +101,9 @@ void Controller::Impl::set_unavailable(ControllerState state) {
       break;
   }
   admin_.close();
+  end_rescans(nvublk::fail(ErrorCode::kDisconnected, std::string("the controller is ") +
+                                                         controller_state_name(state) +
+                                                         (reason.empty() ? "" : ": " + reason)));
 }
 
 void Controller::Impl::connect(Done done) {

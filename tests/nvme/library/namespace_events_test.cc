@@ -227,6 +227,22 @@ TEST_F(NamespaceEventsTest, AResetEndsARescan) {
   EXPECT_EQ(result->error().code, ErrorCode::kCancelled);
 }
 
+TEST_F(NamespaceEventsTest, ALostConnectionEndsRescansThatRunAndThatWait) {
+  simulation_.controller.keep_alive_ms = 20;
+  attach();
+  simulation_.hold_admin = true;
+  std::vector<Status> results;
+  const auto keep = [&results](Status status) { results.push_back(std::move(status)); };
+  controller_->rescan(keep);
+  poll(3);
+  controller_->rescan(keep);
+  simulation_.fault = Fault::kDisconnect;  // of the next keep alive
+  simulation_.strike_at = simulation_.asked;
+  ASSERT_TRUE(poll_until([&results] { return results.size() == 2; }));
+  for (const Status& status : results) EXPECT_FALSE(status);
+  simulation_.hold_admin = false;
+}
+
 TEST_F(NamespaceEventsTest, AnaStatesAreReadAtFirstAndAfterAChange) {
   simulation_.controller.ana_log =
       ana_log({{spec::AnaState::kOptimized, {1}}, {spec::AnaState::kInaccessible, {3}}});
