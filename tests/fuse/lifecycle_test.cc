@@ -45,13 +45,14 @@ TEST_F(Lifecycle, ReportsTheDeviceOnlyOnceItCanBeOpened) {
 TEST_F(Lifecycle, AResizedDeviceHasTheNewSizeAtOnceAndAllOfItWorks) {
   ExportWorld world(data_shards());
   TestExport exported(world, memory(), named("disk"));
-  exported.device().set_size(32 * kMiB / 4096);
   ASSERT_TRUE(exported.start());
   const std::string size = "blockdev --getsize64 " + exported.device_path();
+  Status resized = exported.resize(32 * kMiB / 4096);
+  ASSERT_TRUE(resized) << resized.error().text;
   EXPECT_EQ(output_of(size), std::to_string(32 * kMiB));
   const UniqueFd open(::open(exported.device_path().c_str(), O_RDONLY | O_CLOEXEC));
   ASSERT_TRUE(open) << "also while it is open";
-  Status resized = exported.resize(64 * kMiB / 4096);
+  resized = exported.resize(64 * kMiB / 4096);
   ASSERT_TRUE(resized) << resized.error().text;
   EXPECT_EQ(output_of(size), std::to_string(64 * kMiB));
   EXPECT_EQ(run_command("dd if=/dev/urandom of=" + exported.device_path() +
