@@ -77,8 +77,8 @@ class BlockQueue {
   virtual void submit(BlockRequest& request) = 0;
 };
 
-/// A back-end's device. `geometry` is immutable; queues are handed out by index and used on the
-/// shard with that index.
+/// A back-end's device. Of `geometry` only the size may change, on the control shard; queues are
+/// handed out by index and used on the shard with that index.
 class BlockDevice {
  public:
   virtual ~BlockDevice() = default;

@@ -69,6 +69,11 @@ class BlockExport {
   /// BlockDevice, be destroyed.
   virtual void stop(bool force, Done done) = 0;
 
+  /// The device's geometry has another size: shows that. kUnsupported where the kernel cannot do
+  /// it; the device then goes on with the size it had. One at a time; a stop() that comes meanwhile
+  /// waits for it.
+  virtual void resize(Done done) = 0;
+
   virtual BlockExportInfo info() const = 0;
   /// Counters summed over the queues; may be a moment old.
   virtual BlockExportStatistics statistics() const = 0;

@@ -15,7 +15,7 @@ namespace nvublk::fuse {
 /// The one file of an export, below abi::kRootNode.
 constexpr std::uint64_t kFileNode = 2;
 
-/// What requests are checked against. Immutable.
+/// What requests are checked against. Only the size may change.
 struct FileLimits {
   std::uint32_t block_size_bytes = 512;
   std::uint64_t size_bytes = 0;

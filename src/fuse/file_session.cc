@@ -20,7 +20,7 @@ namespace nvublk::fuse {
 
 namespace {
 
-/// The file never changes under the kernel's feet.
+/// The file changes in size only, and then the kernel is made to ask.
 constexpr double kCacheSeconds = 86400.0;
 
 FileSession& self_of(fuse_req_t request) {

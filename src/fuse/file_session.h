@@ -39,6 +39,9 @@ class FileSession {
   /// Whether libfuse refused the handshake.
   bool handshake_failed() const { return handshake_failed_; }
 
+  /// The kernel learns of it when it asks for the attributes again.
+  void resize(std::uint64_t size_bytes) { options_.limits.size_bytes = size_bytes; }
+
   const Options& options() const { return options_; }
 
  private:
@@ -47,7 +50,7 @@ class FileSession {
   explicit FileSession(Options options) : options_(std::move(options)) {}
   long write_reply(struct iovec* parts, int count);
 
-  const Options options_;
+  Options options_;
   fuse_session* session_ = nullptr;
   std::int64_t started_s_ = 0;
   int reply_fd_ = -1;

@@ -56,6 +56,7 @@ FuseExport::FuseExport(const ShardSet& shards, BlockDevice& device, BlockExportO
       limits_(limits_of(device.geometry(), options_.read_only)),
       multishot_(multishot),
       call_(*shards.control),
+      resize_call_(*shards.control),
       start_runner_(shards.control->reactor(), start_steps_, *this),
       release_runner_(shards.control->reactor(), release_steps_, *this),
       teardown_runner_(shards.control->reactor(), teardown_steps_, *this) {}
@@ -102,10 +103,53 @@ void FuseExport::stop(bool force, Done done) {
     case State::kLive:
     case State::kFailed:
       stop_done_.push_back(std::move(done));
+      if (resize_done_) {
+        return;  // resized() goes on with it
+      }
       state_ = State::kStopping;
       release_steps_.begin_again();
       release_runner_.start();
       return;
+  }
+}
+
+void FuseExport::resize(Done done) {
+  CHECK_ON(*shards_.control);
+  CHECK(!resize_done_);
+  if (state_ != State::kLive) {
+    shards_.control->post([done = std::move(done), name = options_.name] {
+      done(fail(ErrorCode::kBusy, name + " is not live"));
+    });
+    return;
+  }
+  resize_done_ = std::move(done);
+  limits_.size_bytes = device_.geometry().size_bytes();
+  session_->resize(limits_.size_bytes);
+  resize_left_ = queues_.size();
+  for (auto& queue : queues_) {
+    queue->shard().post([this, served = queue.get(), size = limits_.size_bytes] {
+      served->resize(size);
+      shards_.control->post([this] {
+        if (--resize_left_ == 0) {
+          resize_loop();
+        }
+      });
+    });
+  }
+}
+
+void FuseExport::resize_loop() {
+  resize_call_.start([number = loop_, file = at_.file,
+                      size = limits_.size_bytes] { return resize_loop_device(number, file, size); },
+                     [this](const Status& status) { resized(status); });
+}
+
+void FuseExport::resized(const Status& status) {
+  std::exchange(resize_done_, nullptr)(status);
+  if (!stop_done_.empty()) {
+    Done last = std::move(stop_done_.back());
+    stop_done_.pop_back();
+    stop(force_, std::move(last));
   }
 }
 

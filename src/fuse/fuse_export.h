@@ -32,6 +32,7 @@ class FuseExport final : public BlockExport,
 
   void start(Done done) override;
   void stop(bool force, Done done) override;
+  void resize(Done done) override;
   BlockExportInfo info() const override;
   BlockExportStatistics statistics() const override;
 
@@ -63,6 +64,8 @@ class FuseExport final : public BlockExport,
   void start_queues();
   void attach_loop();
   void probe_device();
+  void resize_loop();
+  void resized(const Status& status);
   void release_loop();
   void clear_loop();
   void unmount();
@@ -82,7 +85,7 @@ class FuseExport final : public BlockExport,
   const ShardSet shards_;
   BlockDevice& device_;
   const BlockExportOptions options_;
-  const FileLimits limits_;
+  FileLimits limits_;
   const bool multishot_;
 
   State state_ = State::kNew;
@@ -99,7 +102,10 @@ class FuseExport final : public BlockExport,
   int loop_ = -1;
   bool loop_direct_ = false;
 
+  Done resize_done_;             ///< of a resize that is under way
+  std::size_t resize_left_ = 0;  ///< queues that have not heard of it
   BlockingCall call_;
+  BlockingCall resize_call_;
   std::uint64_t action_ = 0;  ///< the current action; reports of earlier ones are late
   Gathering gathering_;
   bool awaits_handshake_ = false;

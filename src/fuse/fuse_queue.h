@@ -79,6 +79,9 @@ class FuseQueue final : public Feeder {
   /// Control shard: libfuse has answered.
   void give_back(ForwardedRequest& request);
 
+  /// The file has another size.
+  void resize(std::uint64_t size_bytes) { options_.limits.size_bytes = size_bytes; }
+
   Shard& shard() const { return *options_.shard; }
   /// Control shard, between start() and the end of sever().
   int fd() const { return fd_; }
@@ -130,7 +133,7 @@ class FuseQueue final : public Feeder {
   void cancel(RingOp& op);
   void report_if_quiet();
 
-  const Options options_;
+  Options options_;
   FuseQueueClient& client_;
   int fd_ = -1;
   std::size_t buffer_bytes_ = 0;  ///< what a slot can receive, headers included

@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include "engine/fd.h"
 #include "engine/log.h"
@@ -188,6 +189,30 @@ Result<bool> loop_device_ready(int number, std::uint64_t size_bytes) {
     return fail_errno(errno, "cannot read the size of " + loop_device_path(number));
   }
   return size == size_bytes;
+}
+
+// The driver takes what the kernel holds for the file's size, which only a forced look renews.
+Status resize_loop_device(int number, const std::string& file, std::uint64_t size_bytes) {
+  struct statx attributes{};
+  if (::statx(AT_FDCWD, file.c_str(), AT_STATX_FORCE_SYNC, STATX_SIZE, &attributes) != 0) {
+    return fail_errno(errno, "cannot look at " + file);
+  }
+  const std::string path = loop_device_path(number);
+  const UniqueFd device(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!device) {
+    return fail_errno(errno, "cannot open " + path);
+  }
+  if (::ioctl(device.get(), LOOP_SET_CAPACITY, 0) != 0) {
+    return fail_errno(errno, "the kernel does not resize " + path);
+  }
+  const Result<bool> resized = loop_device_ready(number, size_bytes);
+  if (!resized) {
+    return std::unexpected(resized.error());
+  }
+  return *resized ? Status{}
+                  : fail(ErrorCode::kSystem, path + " did not take the new size of " +
+                                                 std::to_string(size_bytes) +
+                                                 " bytes over; detach and attach it to see it");
 }
 
 bool loop_device_bound(int number, const std::string& file) {

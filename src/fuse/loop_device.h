@@ -29,6 +29,9 @@ Result<std::optional<int>> attach_loop_device(const LoopOptions& options);
 /// Whether /dev/loopN can be opened and has the size; false: try again.
 Result<bool> loop_device_ready(int number, std::uint64_t size_bytes);
 
+/// Has the kernel see that `file` has another size, and the loop device take it over.
+Status resize_loop_device(int number, const std::string& file, std::uint64_t size_bytes);
+
 /// Whether loop device `number` is (still) bound to `file`.
 bool loop_device_bound(int number, const std::string& file);
 

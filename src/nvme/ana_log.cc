@@ -6,6 +6,22 @@
 
 namespace nvublk::nvme {
 
+const char* ana_state_name(spec::AnaState state) {
+  switch (state) {
+    case spec::AnaState::kOptimized:
+      return "optimized";
+    case spec::AnaState::kNonOptimized:
+      return "non-optimized";
+    case spec::AnaState::kInaccessible:
+      return "inaccessible";
+    case spec::AnaState::kPersistentLoss:
+      return "persistent-loss";
+    case spec::AnaState::kChange:
+      return "change";
+  }
+  return "unknown";
+}
+
 Result<std::vector<AnaGroup>> decode_ana_log(std::span<const std::byte> data) {
   spec::AnaLogHeader header;
   if (data.size() < sizeof(header)) {

@@ -20,6 +20,10 @@ struct AnaGroup {
   std::vector<std::uint32_t> nsids;  ///< in ascending order
 };
 
+/// "optimized", "non-optimized", "inaccessible", "persistent-loss" or "change"; "unknown" for what
+/// the specification does not have.
+const char* ana_state_name(spec::AnaState state);
+
 /// The groups of a log that begins with `data`; fails when a group reaches beyond it.
 Result<std::vector<AnaGroup>> decode_ana_log(std::span<const std::byte> data);
 

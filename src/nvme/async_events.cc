@@ -1,8 +1,5 @@
 #include "nvme/async_events.h"
 
-#include <string>
-
-#include "engine/log.h"
 #include "nvme/command.h"
 
 namespace nvublk::nvme {
@@ -19,14 +16,15 @@ AsyncEvents::AsyncEvents(QueuePair& admin_queue, Duration command_timeout,
                          AsyncEventListener& listener)
     : admin_queue_(admin_queue), command_timeout_(command_timeout), listener_(listener) {}
 
-void AsyncEvents::start(std::uint32_t count, std::uint32_t ana_log_bytes) {
+void AsyncEvents::start(const Limits& limits) {
   armed_ = true;
-  ana_log_bytes_ = ana_log_bytes;
+  ana_log_bytes_ = limits.ana_log_bytes;
+  read_changed_list_ = limits.read_changed_list;
   events_.clear();
   reading_log_ = false;
   reading_ = false;
   read_again_ = false;
-  for (std::uint32_t i = 0; i < count; i++) {
+  for (std::uint32_t i = 0; i < limits.requests; i++) {
     arm();
   }
 }
@@ -57,10 +55,6 @@ void AsyncEvents::on_event(spec::NvmeStatus status, const spec::CompletionEntry&
     read_changed_namespaces();
     return;
   }
-  log_info("nvme", "asynchronous event of type " +
-                       std::to_string(static_cast<unsigned>(event.type)) + ", information " +
-                       std::to_string(event.information) + ", log page " +
-                       std::to_string(event.log_page));
   if (events_.size() < kMaxPendingEvents) {
     events_.push_back(event);
     read_next_log();
@@ -126,8 +120,9 @@ void AsyncEvents::read_changed_namespaces() {
     read_again_ = true;
     return;
   }
-  Request* request = admin_queue_.acquire();
+  Request* request = read_changed_list_ ? admin_queue_.acquire() : nullptr;
   if (request == nullptr) {
+    listener_.namespaces_changed({});
     return;
   }
   reading_ = true;
@@ -147,22 +142,18 @@ void AsyncEvents::on_changed_namespaces(spec::NvmeStatus status) {
   if (!armed_) {
     return;
   }
-  if (status.ok()) {
-    std::vector<std::uint32_t> nsids;
+  // Without a list, or with FFFFFFFFh for more than 1024, any may have changed.
+  // [Base 2.1 §5.1.12.1.5]
+  std::vector<std::uint32_t> nsids;
+  if (status.ok() && !changed_.overflowed()) {
     for (const Le32& entry : changed_.nsid) {
-      const std::uint32_t nsid = entry.get();
-      if (nsid == 0) {
+      if (entry.get() == 0) {
         break;
       }
-      // The first entry is ffffffffh when more than 1024 changed. [Base 2.1 §5.1.12.1.5]
-      if (nsid == spec::kNsidBroadcast) {
-        nsids.clear();
-        break;
-      }
-      nsids.push_back(nsid);
+      nsids.push_back(entry.get());
     }
-    listener_.namespaces_changed(nsids);
   }
+  listener_.namespaces_changed(nsids);
   if (read_again_) {
     read_again_ = false;
     read_changed_namespaces();

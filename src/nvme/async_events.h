@@ -18,7 +18,8 @@ namespace nvublk::nvme {
 
 class AsyncEventListener {
  public:
-  /// The Changed Namespace List was read; empty when too many changed to list them.
+  /// The Changed Namespace List was read; empty when any may have changed: too many to list them,
+  /// or the list could not be read.
   virtual void namespaces_changed(const std::vector<std::uint32_t>& nsids) = 0;
   /// Any other event, after its log page was read (which clears it); `log` is the page's beginning,
   /// empty if the event names none or it could not be read.
@@ -32,8 +33,12 @@ class AsyncEvents {
  public:
   AsyncEvents(QueuePair& admin_queue, Duration command_timeout, AsyncEventListener& listener);
 
-  /// Arms `count` requests, at most what AERL allows. `ana_log_bytes`: how long the ANA log may be.
-  void start(std::uint32_t count, std::uint32_t ana_log_bytes);
+  struct Limits {
+    std::uint32_t requests = 1;       ///< at most what AERL allows
+    std::uint32_t ana_log_bytes = 0;  ///< how long the ANA log may be; 0: it is not read
+    bool read_changed_list = true;    ///< else any namespace may have changed
+  };
+  void start(const Limits& limits);
   /// No request is re-armed any more; those that are armed end with the queue.
   void stop() { armed_ = false; }
 
@@ -57,6 +62,7 @@ class AsyncEvents {
   bool reading_log_ = false;
   std::vector<std::byte> log_;
   std::uint32_t ana_log_bytes_ = 0;
+  bool read_changed_list_ = true;
 };
 
 }  // namespace nvublk::nvme

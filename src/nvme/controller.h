@@ -21,6 +21,7 @@
 #include "nvme/io_queue_pair.h"
 #include "nvme/namespace.h"
 #include "nvme/spec/async_event.h"
+#include "nvme/spec/features.h"
 #include "nvme/transport.h"
 
 namespace nvublk::nvme {
@@ -37,8 +38,8 @@ struct NamespaceChanges {
 class ControllerListener {
  public:
   virtual void controller_state_changed(ControllerState state) = 0;
-  /// A Namespace Attribute Changed event was read: these NSIDs appeared, vanished or changed. The
-  /// namespaces of the controller themselves stay as they are until it is told to rescan.
+  /// A Namespace Attribute Changed event was read: these NSIDs appeared, vanished or changed; none
+  /// named: any may have. The controller looks at them next, see namespaces_updated().
   virtual void namespaces_changed(const std::vector<std::uint32_t>& nsids) = 0;
   /// Any other asynchronous event; `log` is the beginning of the log page that it names, empty if
   /// there is none. The ANA states of the namespaces are up to date already.
@@ -46,8 +47,10 @@ class ControllerListener {
     static_cast<void>(event);
     static_cast<void>(log);
   }
-  /// A rescan, or a reset of a controller with application queues, found other namespaces than
-  /// before. Those removed stay as objects until the controller ends, but are not active.
+  /// An event, a rescan, a reset or a reconnect led to other namespaces than before. Those removed
+  /// stay as objects until the controller ends, but are not active: commands to them fail, and
+  /// Namespace::inactive_reason() says why. An NSID that is both removed and added has another
+  /// identity or another format now.
   virtual void namespaces_updated(const NamespaceChanges& changes) { static_cast<void>(changes); }
 
  protected:
@@ -84,13 +87,21 @@ class Controller {
   void reset(Done done);
   /// Gives the controller up: all connections close without a shutdown, nothing is reconnected.
   void mark_failed(const Error& reason);
-  /// Looks at the namespaces anew and updates namespaces(); while live.
+  /// Looks at all namespaces anew and updates namespaces(); while live. One that is asked for while
+  /// another runs comes after it.
   void rescan(Done done);
   /// Whether all connections are closed.
   bool closed() const;
 
   /// What the controller is, from the first connect() on.
   const ControllerProfile& profile() const;
+  /// Whether it has this log page or feature: as it lists them, else as Identify Controller says.
+  bool supports(spec::LogPage page) const {
+    return profile().log_pages.test(static_cast<std::size_t>(page));
+  }
+  bool supports(spec::FeatureId feature) const {
+    return profile().features.test(static_cast<std::size_t>(feature));
+  }
   /// What the transport limits.
   TransportLimits transport_limits() const;
   /// Commands of the caller's own, any opcode, with or without a name here ("passthrough").

@@ -16,8 +16,6 @@ namespace {
 constexpr std::uint32_t kAsyncEventRequests = 4;
 // What every transport's admin queue carries in a capsule. [TCP 1.1 §3.3.2]
 constexpr std::uint32_t kAdminInCapsuleBytes = 8192;
-// More than any target has groups and namespaces for.
-constexpr std::uint64_t kMaxAnaLogBytes = 1024 * 1024;
 
 }  // namespace
 
@@ -49,7 +47,8 @@ Controller::Impl::Impl(const ShardSet& shards, const ControllerOptions& options,
             }
           },
           this),
-      closed_([](Deferred&, void* self) { static_cast<Impl*>(self)->on_all_closed(); }, this) {}
+      closed_([](Deferred&, void* self) { static_cast<Impl*>(self)->on_all_closed(); }, this),
+      rescan_([](Deferred&, void* self) { static_cast<Impl*>(self)->begin_rescan(); }, this) {}
 
 Controller::Impl::~Impl() {
   CHECK(all_closed());
@@ -58,6 +57,7 @@ Controller::Impl::~Impl() {
   reactor_.cancel(loss_timer_);
   reactor_.cancel(fast_fail_timer_);
   reactor_.cancel(closed_);
+  reactor_.cancel(rescan_);
   keep_alive_.stop();
   for (IoSlot& slot : io_) {
     // A queue pair ends on its own shard, after everything that was posted to it.
@@ -78,7 +78,8 @@ void Controller::Impl::set_state(ControllerState state) {
   }
 }
 
-// Queue pairs of applications cannot be had any more, for now or for good.
+// Queue pairs of applications and looks at the namespaces cannot be had any more, for now or for
+// good.
 void Controller::Impl::set_unavailable(ControllerState state) {
   const std::string reason = last_error_ ? last_error_->text : "";
   switch (state) {
@@ -100,6 +101,9 @@ void Controller::Impl::set_unavailable(ControllerState state) {
       break;
   }
   admin_.close();
+  end_rescans(nvublk::fail(ErrorCode::kDisconnected, std::string("the controller is ") +
+                                                         controller_state_name(state) +
+                                                         (reason.empty() ? "" : ": " + reason)));
 }
 
 void Controller::Impl::connect(Done done) {
@@ -209,6 +213,7 @@ void Controller::Impl::send_admin(const spec::SubmissionEntry& sqe, std::span<st
 void Controller::Impl::on_admin_done(spec::NvmeStatus status, const spec::CompletionEntry& entry) {
   command_outstanding_ = false;
   if (!sequence_waits() || closing_) {
+    reactor_.defer(rescan_);  // it may have waited for this one
     return;
   }
   if (status.ok()) {
@@ -338,14 +343,13 @@ Status Controller::Impl::make_io_queues() {
 }
 
 void Controller::Impl::connect_io_queues() {
-  Status status = options_.application_queues ? Status{} : make_io_queues();
-  if (status) {
-    status = adopt_namespaces();
-  }
-  if (!status) {
+  if (Status status = options_.application_queues ? Status{} : make_io_queues(); !status) {
     shards_.control->post([this, error = status.error()] { report_failure(error); });
     return;
   }
+  // Before a queue can be live: what waits for a namespace that is another one now must not reach
+  // it.
+  update_namespaces(init_->profile());
   if (io_.empty()) {
     shards_.control->post([this] { report(ControlOutcome{}); });
     return;
@@ -386,62 +390,9 @@ void Controller::Impl::io_queue_closed(std::uint16_t qid, const Error& reason) {
   check_all_closed();
 }
 
-Status Controller::Impl::verify_namespace(const NamespaceProfile& profile) const {
-  for (const std::unique_ptr<Namespace>& known : namespaces_) {
-    if (known->nsid() != profile.nsid) {
-      continue;
-    }
-    const BlockGeometry now = namespace_geometry(profile, init_->profile(), transport_->limits());
-    if (known->identity() != namespace_identity(profile)) {
-      return fail(ErrorCode::kProtocol, "namespace " + std::to_string(profile.nsid) +
-                                            " has another identity than before the reconnect");
-    }
-    if (now.block_size_bytes != known->geometry().block_size_bytes ||
-        now.size_blocks < known->geometry().size_blocks ||
-        now.max_transfer_bytes < known->geometry().max_transfer_bytes) {
-      return fail(ErrorCode::kProtocol,
-                  "namespace " + std::to_string(profile.nsid) +
-                      " has another format or size than before the reconnect");
-    }
-  }
-  return {};
-}
-
-// First connect: makes the namespaces. Reconnect: those we have must be there, and be the same.
-Status Controller::Impl::adopt_namespaces() {
-  const ControllerProfile& profile = init_->profile();
-  if (state_ == ControllerState::kConnecting || options_.application_queues) {
-    update_namespaces(profile);
-    return {};
-  }
-  for (const std::unique_ptr<Namespace>& known : namespaces_) {
-    const bool present = std::ranges::any_of(
-        profile.namespaces,
-        [&known](const NamespaceProfile& each) { return each.nsid == known->nsid(); });
-    if (!present) {
-      return fail(ErrorCode::kNotFound,
-                  "namespace " + std::to_string(known->nsid()) + " is gone since the reconnect");
-    }
-  }
-  for (const NamespaceProfile& each : profile.namespaces) {
-    if (Status status = verify_namespace(each); !status) {
-      return status;
-    }
-  }
-  return {};
-}
-
 void Controller::Impl::ended(ControllerInit& machine) {
   if (machine.rescans()) {
-    if (machine.done()) {
-      update_namespaces(machine.profile());
-      finish(rescan_done_, {});
-    } else {
-      finish(rescan_done_, std::unexpected(machine.error()));
-      if (state_ != ControllerState::kLive) {
-        close_all(machine.error());
-      }
-    }
+    rescan_ended(machine);
     return;
   }
   if (machine.done()) {
@@ -451,17 +402,6 @@ void Controller::Impl::ended(ControllerInit& machine) {
   }
   last_error_ = machine.error();
   close_all(machine.error());
-}
-
-std::uint32_t Controller::Impl::ana_log_bytes() const {
-  const spec::IdentifyController& identify = profile_.identify;
-  if (!identify.supports_ana()) {
-    return 0;
-  }
-  const std::uint64_t bytes = sizeof(spec::AnaLogHeader) +
-                              identify.nanagrpid.get() * sizeof(spec::AnaGroupDescriptor) +
-                              std::uint64_t{identify.nn.get()} * sizeof(Le32);
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, kMaxAnaLogBytes)) & ~3u;
 }
 
 void Controller::Impl::enter_live() {
@@ -483,8 +423,11 @@ void Controller::Impl::enter_live() {
   set_state(ControllerState::kLive);
   admin_.open(profile_.identify.abort_limit_count());
   keep_alive_.start(milliseconds(profile_.keep_alive_ms));
-  async_events_.start(std::min(kAsyncEventRequests, profile_.identify.async_event_limit_count()),
-                      ana_log_bytes());
+  AsyncEvents::Limits events;
+  events.requests = std::min(kAsyncEventRequests, profile_.identify.async_event_limit_count());
+  events.ana_log_bytes = options_.read_ana_log ? profile_.identify.ana_log_bytes() : 0;
+  events.read_changed_list = options_.read_changed_namespace_list;
+  async_events_.start(events);
   finish_connect({});
   finish(reset_done_, {});
 }

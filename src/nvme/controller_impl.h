@@ -92,12 +92,16 @@ class Controller::Impl final : public QueuePairOwner,
   std::uint32_t in_capsule_bytes() const;
   std::uint32_t max_descriptors() const;
   void check_io_queues_live();
-  Status adopt_namespaces();
+  void want_rescan(std::span<const std::uint32_t> nsids);
+  void begin_rescan();
+  void rescan_ended(const ControllerInit& machine);
+  void end_rescans(const Status& status);
   void update_namespaces(const ControllerProfile& profile);
   void update_namespace(const NamespaceProfile& each, const ControllerProfile& profile,
                         NamespaceChanges& changes);
-  std::uint32_t ana_log_bytes() const;
-  Status verify_namespace(const NamespaceProfile& profile) const;
+  void retire_namespace(std::uint32_t nsid, NamespaceFate fate, std::string reason,
+                        NamespaceChanges& changes);
+  void apply_ana_groups(std::span<const AnaGroup> groups);
 
   void enter_live();
   void connection_lost(const Error& reason);
@@ -148,9 +152,13 @@ class Controller::Impl final : public QueuePairOwner,
   Done connect_done_;
   Done disconnect_done_;
   Done reset_done_;
-  Done rescan_done_;
-  bool restart_ = false;              ///< reset: once all is closed, begin anew
-  bool command_outstanding_ = false;  ///< a sequence's, perhaps of one that has ended
+  std::vector<Done> rescan_waiting_;  ///< for one that has not begun
+  std::vector<Done> rescan_running_;
+  bool rescan_wanted_ = false;
+  bool rescan_all_ = false;                  ///< of the one that is wanted
+  std::vector<std::uint32_t> rescan_nsids_;  ///< else only these, in any order
+  bool restart_ = false;                     ///< reset: once all is closed, begin anew
+  bool command_outstanding_ = false;         ///< a sequence's, perhaps of one that has ended
   bool closing_ = false;
   bool abandoned_ = false;  ///< fail_io was called: never reconnect
   bool closed_reported_ = false;
@@ -161,6 +169,7 @@ class Controller::Impl final : public QueuePairOwner,
   Timer loss_timer_;
   Timer fast_fail_timer_;
   Deferred closed_;
+  Deferred rescan_;
 };
 
 }  // namespace nvublk::nvme

@@ -39,29 +39,29 @@ ControlAction set_cc(spec::Cc cc) {
   return action;
 }
 
-template <typename T>
-T read_page(std::span<const std::byte> page) {
-  static_assert(sizeof(T) <= spec::kIdentifyBytes);
-  T value;
-  std::memcpy(static_cast<void*>(&value), page.data(), sizeof(T));
-  return value;
-}
-
 }  // namespace
 
 ControllerInit::ControllerInit(const ControllerOptions& options, bool fabrics,
                                std::uint32_t io_queues)
     : options_(options), fabrics_(fabrics), wanted_io_queues_(io_queues) {}
 
-ControllerInit::ControllerInit(const ControllerOptions& options, const ControllerProfile& known)
-    : options_(options), fabrics_(false), wanted_io_queues_(0), profile_(known), rescans_(true) {
+ControllerInit::ControllerInit(const ControllerOptions& options, const ControllerProfile& known,
+                               std::vector<std::uint32_t> only)
+    : options_(options),
+      fabrics_(false),
+      wanted_io_queues_(0),
+      profile_(known),
+      rescans_(true),
+      known_(std::move(profile_.namespaces)),
+      only_(std::move(only)) {
   profile_.namespaces.clear();
+  std::ranges::sort(only_);
 }
 
 std::span<const ControllerInit::Row> ControllerInit::rows() {
   using M = ControllerInit;
   // Steps that the rows jump back to: see keep_namespace_list, next_namespace.
-  static constexpr std::array<Row, 21> kRows = {{
+  static constexpr std::array<Row, 25> kRows = {{
       {"connect admin queue", "Base 2.1 §3.3.2.2", &M::connect_limit, &M::connect_admin, &M::next},
       {"Fabrics Connect", "Base 2.1 §6.3", &M::connect_limit, &M::fabrics_connect, &M::keep_cntlid},
       {"read CAP", "Base 2.1 §3.1.4.1", &M::command_limit, &M::get_cap, &M::keep_cap},
@@ -82,27 +82,30 @@ std::span<const ControllerInit::Row> ControllerInit::rows() {
        &M::keep_queue_count},
       {"identify NVM command set limits", "NVM 1.1 §4.1.5.4", &M::command_limit,
        &M::identify_nvm_controller, &M::keep_nvm_limits, true},
+      {"read supported log pages", "Base 2.1 §5.1.12.1.1", &M::command_limit, &M::read_log_pages,
+       &M::keep_log_pages, true},
+      {"read supported features", "Base 2.1 §5.1.12.1.18", &M::command_limit, &M::read_features,
+       &M::keep_features, true},
       {"list active namespaces", "Base 2.1 §5.1.13.2.2", &M::command_limit, &M::list_namespaces,
        &M::keep_namespace_list},
       {"identify namespace", "NVM 1.1 §4.1.5.1", &M::command_limit, &M::identify_namespace,
-       &M::keep_namespace},
+       &M::keep_namespace, true},
       {"identify namespace descriptors", "Base 2.1 §5.1.13.2.3", &M::command_limit,
        &M::identify_descriptors, &M::keep_descriptors, true},
+      {"identify namespace status", "Base 2.1 §5.1.13.2.8", &M::command_limit,
+       &M::identify_independent, &M::keep_independent, true},
       {"identify protection format", "NVM 1.1 §4.1.5.3", &M::command_limit, &M::identify_protection,
        &M::keep_protection, true},
       {"identify zoned namespace", "ZNS 1.2 §4.1.5.1", &M::command_limit, &M::identify_zoned,
        &M::keep_zoned, true},
       {"identify zone append limit", "ZNS 1.2 §4.1.5.2", &M::command_limit,
        &M::identify_append_limit, &M::keep_append_limit, true},
+      {"read ANA log", "Base 2.1 §5.1.12.1.13", &M::command_limit, &M::read_ana_log,
+       &M::keep_ana_log, true},
       {"connect I/O queues", "Base 2.1 §6.3", &M::connect_limit, &M::connect_io_queues, &M::next},
   }};
   return kRows;
 }
-
-namespace {
-constexpr std::size_t kIdentifyNamespaceStep = ControllerInit::kFirstNamespaceStep + 1;
-constexpr std::size_t kConnectIoQueuesStep = ControllerInit::kFirstNamespaceStep + 6;
-}  // namespace
 
 Error ControllerInit::protocol(std::string text) const {
   return Error::make(ErrorCode::kProtocol, std::move(text));
@@ -243,8 +246,10 @@ std::optional<ControlAction> ControllerInit::identify_controller() {
 }
 
 StepNext ControllerInit::keep_identify(const ControlOutcome&) {
-  profile_.identify = read_page<spec::IdentifyController>(page_);
+  std::memcpy(static_cast<void*>(&profile_.identify), page_.data(), sizeof(profile_.identify));
   const spec::IdentifyController& identify = profile_.identify;
+  profile_.log_pages = assumed_log_pages(identify);
+  profile_.features = assumed_features(identify);
   if (!fabrics_) {
     profile_.cntlid = identify.cntlid.get();
     return StepNext::next();
@@ -312,115 +317,6 @@ StepNext ControllerInit::keep_queue_count(const ControlOutcome& outcome) {
   const auto granted = spec::NumberOfQueues::decode(static_cast<std::uint32_t>(outcome.value));
   profile_.io_queue_count = std::min(wanted_io_queues_, granted.pair_count());
   return StepNext::next();
-}
-
-std::optional<ControlAction> ControllerInit::identify_nvm_controller() {
-  if (profile_.discovery) {
-    return std::nullopt;
-  }
-  profile_.nvm = {};
-  return identify(spec::IdentifyCns::kCommandSetController, 0);
-}
-
-// Controllers before NVMe 2.0 do not know it: then there are no such limits.
-StepNext ControllerInit::keep_nvm_limits(const ControlOutcome& outcome) {
-  if (!outcome.failure) {
-    profile_.nvm = read_page<spec::IdentifyControllerNvm>(page_);
-  }
-  profile_.namespaces.clear();
-  namespace_index_ = 0;
-  return StepNext::next();
-}
-
-std::optional<ControlAction> ControllerInit::list_namespaces() {
-  if (profile_.discovery) {
-    return std::nullopt;
-  }
-  const std::uint32_t after = profile_.namespaces.empty() ? 0 : profile_.namespaces.back().nsid;
-  return identify(spec::IdentifyCns::kActiveNamespaceList, after);
-}
-
-StepNext ControllerInit::keep_namespace_list(const ControlOutcome&) {
-  std::vector<std::uint32_t> nsids;
-  const std::uint32_t after = profile_.namespaces.empty() ? 0 : profile_.namespaces.back().nsid;
-  const Result<bool> full = append_namespace_list(page_, after, nsids);
-  if (!full) {
-    return StepNext::fail(full.error());
-  }
-  if (profile_.namespaces.size() + nsids.size() > kMaxNamespaces) {
-    return StepNext::fail(Error::make(
-        ErrorCode::kUnsupported,
-        "the controller has more than " + std::to_string(kMaxNamespaces) + " namespaces"));
-  }
-  for (const std::uint32_t nsid : nsids) {
-    profile_.namespaces.emplace_back().nsid = nsid;
-  }
-  if (*full) {
-    return StepNext::repeat(Duration::zero());
-  }
-  return profile_.namespaces.empty() ? StepNext::jump(kConnectIoQueuesStep) : StepNext::next();
-}
-
-std::optional<ControlAction> ControllerInit::identify_namespace() {
-  if (profile_.discovery) {
-    return std::nullopt;
-  }
-  return identify(spec::IdentifyCns::kNamespace, profile_.namespaces[namespace_index_].nsid);
-}
-
-StepNext ControllerInit::keep_namespace(const ControlOutcome&) {
-  NamespaceProfile& profile = profile_.namespaces[namespace_index_];
-  profile.data = read_page<spec::IdentifyNamespace>(page_);
-  profile.ids.nguid = hex_unless_zero(profile.data.nguid);
-  profile.ids.eui64 = hex_unless_zero(profile.data.eui64);
-  return profile_.vs.at_least(1, 3) ? StepNext::next() : next_namespace();
-}
-
-std::optional<ControlAction> ControllerInit::identify_descriptors() {
-  if (profile_.discovery) {
-    return std::nullopt;
-  }
-  return identify(spec::IdentifyCns::kNamespaceDescriptors,
-                  profile_.namespaces[namespace_index_].nsid);
-}
-
-// A controller that cannot say leaves what Identify Namespace said.
-StepNext ControllerInit::keep_descriptors(const ControlOutcome& outcome) {
-  if (outcome.failure) {
-    return next_namespace();
-  }
-  Result<NamespaceIds> decoded = decode_namespace_ids(page_);
-  if (!decoded) {
-    return StepNext::fail(std::move(decoded.error()));
-  }
-  NamespaceIds& ids = profile_.namespaces[namespace_index_].ids;
-  ids.csi = decoded->csi;
-  ids.uuid = std::move(decoded->uuid);
-  if (!decoded->nguid.empty()) {
-    ids.nguid = std::move(decoded->nguid);
-  }
-  if (!decoded->eui64.empty()) {
-    ids.eui64 = std::move(decoded->eui64);
-  }
-  return next_namespace();
-}
-
-StepNext ControllerInit::next_namespace() {
-  if (const std::optional<std::size_t> step = command_set_step()) {
-    return StepNext::jump(*step);
-  }
-  namespace_index_++;
-  return StepNext::jump(namespace_index_ < profile_.namespaces.size() ? kIdentifyNamespaceStep
-                                                                      : kConnectIoQueuesStep);
-}
-
-std::optional<ControlAction> ControllerInit::connect_io_queues() {
-  if (profile_.discovery || rescans_) {
-    return std::nullopt;
-  }
-  ControlAction action;
-  action.kind = ControlAction::Kind::kConnectIoQueues;
-  return action;
 }
 
 }  // namespace nvublk::nvme

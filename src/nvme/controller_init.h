@@ -8,7 +8,8 @@
 //   if cc.EN { set(CC.EN=0); await RDY=0 }
 //   set(CC.EN=1); await RDY=1
 //   identify controller; keep alive; async event configuration; queue count
-//   limits of the NVM command set; active namespaces; each namespace and its descriptors
+//   limits of the NVM command set; log pages and features that there are
+//   active namespaces; each namespace, its descriptors and its status; the ANA log
 //   connect the I/O queues
 //
 // A discovery controller is ready after the async event configuration: it has neither I/O queues
@@ -23,7 +24,9 @@
 #include <vector>
 
 #include "engine/step_machine.h"
+#include "nvme/ana_log.h"
 #include "nvme/control_action.h"
+#include "nvme/controller_capabilities.h"
 #include "nvme/controller_options.h"
 #include "nvme/identify_decode.h"
 #include "nvme/namespace_format.h"
@@ -38,6 +41,9 @@ struct NamespaceProfile {
   spec::IdentifyNamespace data{};
   NamespaceIds ids;
   CommandSetFormat format;
+  std::uint32_t ana_group = 0;  ///< 0: in none
+  bool ready = true;            ///< for commands that touch the media
+  bool gone = false;  ///< vanished while it was identified; never in a profile that is done
 };
 
 /// What is known of a controller once the sequence is through.
@@ -51,7 +57,10 @@ struct ControllerProfile {
   std::uint32_t keep_alive_ms = 0;  ///< as granted
   std::uint32_t io_queue_count = 0;
   std::optional<std::uint64_t> append_limit_bytes;  ///< of Zone Append; once a namespace is zoned
+  SupportedSet log_pages;                           ///< by LogPage
+  SupportedSet features;                            ///< by FeatureId
   std::vector<NamespaceProfile> namespaces;
+  std::vector<AnaGroup> ana_groups;  ///< empty: the controller has none
 };
 
 class ControllerInit : public StepMachine<ControllerInit, ControlAction, ControlOutcome> {
@@ -59,11 +68,13 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   /// `fabrics`: Connect commands and Property Get are needed. `io_queues`: how many are wanted.
   ControllerInit(const ControllerOptions& options, bool fabrics, std::uint32_t io_queues);
 
-  /// A new look at the namespaces of a live controller: start it at kFirstNamespaceStep.
-  ControllerInit(const ControllerOptions& options, const ControllerProfile& known);
+  /// A new look at the namespaces of a live controller: start it at kFirstNamespaceStep. Those that
+  /// are `known` and not in `only` are not identified again; an empty `only` means all are.
+  ControllerInit(const ControllerOptions& options, const ControllerProfile& known,
+                 std::vector<std::uint32_t> only = {});
 
   static std::span<const Row> rows();
-  static constexpr std::size_t kFirstNamespaceStep = 14;
+  static constexpr std::size_t kFirstNamespaceStep = 16;
   const ControllerProfile& profile() const { return profile_; }
   bool rescans() const { return rescans_; }
 
@@ -97,12 +108,19 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   StepNext keep_queue_count(const ControlOutcome& outcome);
   std::optional<ControlAction> identify_nvm_controller();
   StepNext keep_nvm_limits(const ControlOutcome& outcome);
+  std::optional<ControlAction> read_log_pages();
+  StepNext keep_log_pages(const ControlOutcome& outcome);
+  std::optional<ControlAction> read_features();
+  StepNext keep_features(const ControlOutcome& outcome);
   std::optional<ControlAction> list_namespaces();
   StepNext keep_namespace_list(const ControlOutcome& outcome);
   std::optional<ControlAction> identify_namespace();
   StepNext keep_namespace(const ControlOutcome& outcome);
   std::optional<ControlAction> identify_descriptors();
   StepNext keep_descriptors(const ControlOutcome& outcome);
+  StepNext after_descriptors();
+  std::optional<ControlAction> identify_independent();
+  StepNext keep_independent(const ControlOutcome& outcome);
   std::optional<std::size_t> command_set_step() const;
   std::optional<ControlAction> identify_protection();
   StepNext keep_protection(const ControlOutcome& outcome);
@@ -110,10 +128,16 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   StepNext keep_zoned(const ControlOutcome& outcome);
   std::optional<ControlAction> identify_append_limit();
   StepNext keep_append_limit(const ControlOutcome& outcome);
+  std::optional<ControlAction> read_ana_log();
+  StepNext keep_ana_log(const ControlOutcome& outcome);
   std::optional<ControlAction> connect_io_queues();
 
   ControlAction identify(spec::IdentifyCns cns, std::uint32_t nsid,
                          spec::CommandSetIdentifier csi = spec::CommandSetIdentifier::kNvm);
+  std::optional<ControlAction> read_log(spec::LogPage page);
+  void take_listed(std::uint32_t nsid);
+  NamespaceProfile& current() { return profile_.namespaces[to_identify_[position_]]; }
+  const NamespaceProfile& current() const { return profile_.namespaces[to_identify_[position_]]; }
   StepNext next_namespace();
   Error protocol(std::string text) const;
 
@@ -126,7 +150,13 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   spec::Cc cc_{};
   bool disabling_ = false;
   const bool rescans_ = false;
-  std::size_t namespace_index_ = 0;
+  std::vector<NamespaceProfile> known_;
+  std::vector<std::uint32_t> only_;
+  std::vector<std::size_t> to_identify_;  ///< indices of profile_.namespaces
+  std::size_t position_ = 0;              ///< in to_identify_
+  std::vector<std::byte> ana_log_;
+  std::uint64_t ana_log_read_ = 0;
+  std::uint64_t ana_piece_ = 0;
   alignas(4096) std::array<std::byte, spec::kIdentifyBytes> page_{};
 };
 

@@ -8,7 +8,7 @@ namespace nvublk::nvme {
 
 namespace {
 
-constexpr std::size_t kProtectionStep = ControllerInit::kFirstNamespaceStep + 3;
+constexpr std::size_t kProtectionStep = ControllerInit::kFirstNamespaceStep + 4;
 constexpr std::size_t kZonedStep = kProtectionStep + 1;
 constexpr std::size_t kAppendLimitStep = kZonedStep + 1;
 
@@ -20,10 +20,10 @@ bool zoned(const NamespaceProfile& profile) {
 
 // Which question about the current namespace has not been asked.
 std::optional<std::size_t> ControllerInit::command_set_step() const {
-  if (namespace_index_ >= profile_.namespaces.size()) {
+  if (position_ >= to_identify_.size()) {
     return std::nullopt;
   }
-  const NamespaceProfile& profile = profile_.namespaces[namespace_index_];
+  const NamespaceProfile& profile = current();
   if (profile.data.protection_type() != 0 && profile_.identify.supports_extended_lba_formats() &&
       !profile.format.protection_asked) {
     return kProtectionStep;
@@ -41,12 +41,11 @@ std::optional<ControlAction> ControllerInit::identify_protection() {
   if (command_set_step() != kProtectionStep) {
     return std::nullopt;
   }
-  return identify(spec::IdentifyCns::kCommandSetNamespace,
-                  profile_.namespaces[namespace_index_].nsid);
+  return identify(spec::IdentifyCns::kCommandSetNamespace, current().nsid);
 }
 
 StepNext ControllerInit::keep_protection(const ControlOutcome& outcome) {
-  NamespaceProfile& profile = profile_.namespaces[namespace_index_];
+  NamespaceProfile& profile = current();
   profile.format.protection_asked = true;
   profile.format.guard_bits = 0;
   if (!outcome.failure) {
@@ -65,14 +64,13 @@ std::optional<ControlAction> ControllerInit::identify_zoned() {
   if (command_set_step() != kZonedStep) {
     return std::nullopt;
   }
-  return identify(spec::IdentifyCns::kCommandSetNamespace,
-                  profile_.namespaces[namespace_index_].nsid,
+  return identify(spec::IdentifyCns::kCommandSetNamespace, current().nsid,
                   spec::CommandSetIdentifier::kZonedNamespace);
 }
 
 // A controller that cannot say leaves a namespace whose zones nobody can use.
 StepNext ControllerInit::keep_zoned(const ControlOutcome& outcome) {
-  NamespaceProfile& profile = profile_.namespaces[namespace_index_];
+  NamespaceProfile& profile = current();
   profile.format.zones_asked = true;
   if (!outcome.failure) {
     spec::IdentifyNamespaceZoned data;

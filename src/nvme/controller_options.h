@@ -33,7 +33,9 @@ struct ControllerOptions {
   milliseconds io_timeout{30000};
   bool application_queues = false;  ///< I/O queue pairs are allocated by the application, none here
   bool discovery_allowed = false;   ///< the controller may be one of a discovery subsystem
-  bool shutdown_notification = true;  ///< CC.SHN before the connections close
+  bool read_ana_log = true;         ///< else all namespaces count as optimized
+  bool read_changed_namespace_list = true;  ///< else an event means that any may have changed
+  bool shutdown_notification = true;        ///< CC.SHN before the connections close
   /// How long the controller may take to shut down then; 0: what it reports (RTD3E), within 5 s to
   /// 60 s.
   milliseconds shutdown_timeout{0};

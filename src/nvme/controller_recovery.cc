@@ -6,6 +6,7 @@
 
 #include "engine/check.h"
 #include "engine/log.h"
+#include "nvme/ana_log.h"
 #include "nvme/controller_impl.h"
 #include "nvme/spec/text.h"
 
@@ -179,7 +180,7 @@ void Controller::Impl::disconnect(Done done) {
       nvublk::fail(ErrorCode::kCancelled, "detached before the connection was complete");
   finish_connect(detached);
   finish(reset_done_, detached);
-  finish(rescan_done_, detached);
+  end_rescans(detached);
   set_state(ControllerState::kDeleting);
   for (IoSlot& slot : io_) {
     slot.queue->fail_all(EIO);
@@ -279,6 +280,7 @@ ControllerStatus Controller::Impl::status() const {
     entry.nguid = each->identity().nguid;
     entry.eui64 = each->identity().eui64;
     entry.state = each->unusable().empty() ? "live" : "unusable: " + each->unusable();
+    entry.ana_state = ana_state_name(each->ana_state());
     status.namespaces.push_back(std::move(entry));
   }
   return status;

@@ -42,7 +42,7 @@ void Controller::Impl::reset(Done done) {
   CHECK(!reset_done_);
   reset_done_ = std::move(done);
   restart_ = true;
-  finish(rescan_done_, nvublk::fail(ErrorCode::kCancelled, "the controller is reset"));
+  end_rescans(nvublk::fail(ErrorCode::kCancelled, "the controller is reset"));
   set_state(ControllerState::kResetting);
   if (closing_) {
     check_all_closed();  // of a failed controller: what is left closes, or has closed
@@ -94,7 +94,7 @@ void Controller::Impl::abandon(const Error& reason) {
   }
   finish_connect(std::unexpected(reason));
   finish(reset_done_, std::unexpected(reason));
-  finish(rescan_done_, std::unexpected(reason));
+  end_rescans(std::unexpected(reason));
   close_all(reason);
 }
 

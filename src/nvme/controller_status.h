@@ -50,10 +50,11 @@ struct NamespaceStatus {
   std::uint32_t nsid = 0;
   std::uint64_t size_blocks = 0;
   std::uint32_t block_size_bytes = 0;
-  std::string uuid;   ///< 8-4-4-4-12 hex, empty if the namespace has none
-  std::string nguid;  ///< 32 hex digits, empty if none
-  std::string eui64;  ///< 16 hex digits, empty if none
-  std::string state;  ///< "live", "unusable: REASON"
+  std::string uuid;       ///< 8-4-4-4-12 hex, empty if the namespace has none
+  std::string nguid;      ///< 32 hex digits, empty if none
+  std::string eui64;      ///< 16 hex digits, empty if none
+  std::string state;      ///< "live", "unusable: REASON"
+  std::string ana_state;  ///< "optimized", "non-optimized", ...
 };
 
 struct ControllerStatus {

@@ -26,6 +26,13 @@ struct NamespaceIdentity {
   bool operator==(const NamespaceIdentity&) const = default;
 };
 
+/// What has become of a namespace.
+enum class NamespaceFate : std::uint8_t {
+  kActive,
+  kRemoved,   ///< the controller does not list it any more
+  kReplaced,  ///< its NSID has another identity or another format now
+};
+
 class Namespace final : public BlockDevice {
  public:
   Namespace(NamespaceIdentity identity, const BlockGeometry& geometry, std::string unusable);
@@ -43,14 +50,19 @@ class Namespace final : public BlockDevice {
 
   void add_queue(QueuePair& queue_pair);
 
-  /// False once the controller no longer has it; then commands to it fail.
-  bool active() const { return active_; }
-  void deactivate() { active_ = false; }
+  /// False once the controller no longer has it, or has another one behind its NSID; then commands
+  /// to it fail with EIO.
+  bool active() const { return fate_ == NamespaceFate::kActive; }
+  NamespaceFate fate() const { return fate_; }
+  /// A sentence that says why it is not active; empty while it is.
+  const std::string& inactive_reason() const { return inactive_reason_; }
+  void deactivate(NamespaceFate fate, std::string reason);
   /// What Identify said.
   const NamespaceProfile& profile() const { return profile_; }
   void set_profile(const NamespaceProfile& profile) { profile_ = profile; }
-  /// Takes a new size over; false, and nothing is changed, when anything else has changed.
-  bool update(const NamespaceProfile& profile, const BlockGeometry& geometry);
+  /// Takes a new size over. What else has changed, in words, and then nothing is taken over: it is
+  /// another namespace, or another format; empty if nothing has.
+  std::string update(const NamespaceProfile& profile, const BlockGeometry& geometry);
   /// Optimized unless the controller reported another state. [Base 2.1 §8.1.1]
   spec::AnaState ana_state() const { return ana_state_; }
   void set_ana_state(spec::AnaState state) { ana_state_ = state; }
@@ -59,7 +71,8 @@ class Namespace final : public BlockDevice {
   NamespaceIdentity identity_;
   BlockGeometry geometry_;
   std::string unusable_;
-  bool active_ = true;
+  NamespaceFate fate_ = NamespaceFate::kActive;
+  std::string inactive_reason_;
   spec::AnaState ana_state_ = spec::AnaState::kOptimized;
   NamespaceProfile profile_;
   std::vector<std::unique_ptr<NamespaceQueue>> queues_;

@@ -32,12 +32,19 @@ bool NamespaceQueue::valid(const BlockRequest& request) const {
 
 void NamespaceQueue::submit(BlockRequest& request) {
   request.queue = this;
-  if (!valid(request)) {
-    request.error = EINVAL;
+  if (retired_error_ != 0 || !valid(request)) {
+    request.error = retired_error_ != 0 ? retired_error_ : EINVAL;
     request.done(request);
     return;
   }
   queue_pair_.submit_block(request);
+}
+
+void NamespaceQueue::retire(int error_number) {
+  queue_pair_.shard().post([this, error_number] {
+    retired_error_ = error_number;
+    queue_pair_.fail_retired();
+  });
 }
 
 void NamespaceQueue::build(const BlockRequest& block, Request& request) const {

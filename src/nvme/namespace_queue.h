@@ -17,10 +17,15 @@ class NamespaceQueue final : public BlockQueue {
 
   unsigned shard_id() const { return queue_pair_.shard().id(); }
   void submit(BlockRequest& request) override;
-  /// Any shard: takes effect with the queue's next turn.
+  /// Any shard, as all that follow: takes effect with the queue's next turn.
   void resize(std::uint64_t size_blocks) {
     queue_pair_.shard().post([this, size_blocks] { geometry_.size_blocks = size_blocks; });
   }
+
+  /// From then on every request fails with `error_number`, waiting ones included.
+  void retire(int error_number);
+  /// What requests fail with; 0 while they do not.
+  int retired() const { return retired_error_; }
 
   /// Fills `request` for `block`. [NVM 1.1 §3.2, §3.3]
   void build(const BlockRequest& block, Request& request) const;
@@ -31,6 +36,7 @@ class NamespaceQueue final : public BlockQueue {
   QueuePair& queue_pair_;
   const std::uint32_t nsid_;
   BlockGeometry geometry_;
+  int retired_error_ = 0;
 };
 
 }  // namespace nvublk::nvme

@@ -195,6 +195,25 @@ void QueuePair::fail_waiters() {
   }
 }
 
+// Callbacks may submit more, which a retired namespace refuses at once.
+void QueuePair::fail_retired() {
+  CHECK_ON(shard_);
+  IntrusiveList<BlockRequest, BlockRequestTag> ended;
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    BlockRequest& block = *at;
+    ++at;
+    if (static_cast<NamespaceQueue*>(block.queue)->retired() != 0) {
+      IntrusiveList<BlockRequest, BlockRequestTag>::remove(block);
+      ended.push_back(block);
+    }
+  }
+  while (!ended.empty()) {
+    BlockRequest& block = ended.pop_front();
+    block.error = static_cast<NamespaceQueue*>(block.queue)->retired();
+    block.done(block);
+  }
+}
+
 void QueuePair::on_connected() {
   owner_.queue_connected(qid_);
 }
@@ -237,6 +256,8 @@ void QueuePair::complete_block(BlockRequest& block, spec::NvmeStatus status) {
   } else if (should_retry(block, status)) {
     waiting_.push_front(block);
     return;
+  } else if (const int retired = static_cast<NamespaceQueue*>(block.queue)->retired()) {
+    block.error = retired;
   } else {
     block.error = errno_of(status);
     log_failure(block, status);
@@ -245,7 +266,8 @@ void QueuePair::complete_block(BlockRequest& block, spec::NvmeStatus status) {
 }
 
 bool QueuePair::should_retry(const BlockRequest& block, spec::NvmeStatus status) const {
-  if (status.dnr() || block.attempts >= kMaxAttempts || fail_all_error_ != 0) {
+  if (status.dnr() || block.attempts >= kMaxAttempts || fail_all_error_ != 0 ||
+      static_cast<NamespaceQueue*>(block.queue)->retired() != 0) {
     return false;
   }
   return status.is(spec::GenericStatus::kTransientTransportError) ||
@@ -297,6 +319,7 @@ void QueuePair::requeue_outstanding() {
          spec::CompletionEntry{});
   }
   waiting_.splice_front(again);
+  fail_retired();
 }
 
 void QueuePair::on_disconnected(Error reason) {

@@ -84,6 +84,8 @@ class QueuePair final : private QueueTransportSink {
   void fail_waiting(int error_number);
   /// From now on every block request fails with `error_number`, also while live.
   void fail_all(int error_number);
+  /// Ends the waiting block requests of namespaces that are retired.
+  void fail_retired();
 
  private:
   void on_connected() override;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include "engine/check.h"
@@ -122,7 +123,7 @@ void Attachment::connected(Status status) {
     undo(std::move(chosen.error()));
     return;
   }
-  start_device(0);
+  start_device(devices_.begin());
 }
 
 Error Attachment::missing_namespace(std::uint32_t nsid) const {
@@ -170,27 +171,38 @@ Status Attachment::choose_namespaces() {
     return a->nsid() < b->nsid();
   });
   for (nvme::Namespace* block : chosen) {
-    devices_.push_back(Device{block->nsid(), name() + "n" + std::to_string(block->nsid()), block,
-                              nullptr, false, false});
+    const int id =
+        request_.first_id < 0 ? -1 : request_.first_id + static_cast<int>(devices_.size());
+    Device& device = devices_.emplace_back();
+    device.nsid = block->nsid();
+    device.name = name() + "n" + std::to_string(block->nsid());
+    device.wanted_id = id;
+    device.block = block;
   }
   return {};
 }
 
-void Attachment::start_device(std::size_t index) {
-  Device& device = devices_[index];
+void Attachment::make_export(Device& device) {
   BlockExportOptions options;
   options.name = device.name;
-  options.id = request_.first_id < 0 ? -1 : request_.first_id + static_cast<int>(index);
+  options.id = device.wanted_id;
   options.queues = request_.queues;
   options.depth = request_.depth;
   options.read_only = request_.read_only;
   options.run_directory = environment_.run_directory;
+  device.shown_bytes = device.block->geometry().size_bytes();
+  device.tried_bytes = device.shown_bytes;
   device.shown = environment_.frontends->make(frontend_, *device.block, options);
-  device.shown->start([this, index](Status status) { device_started(index, std::move(status)); });
 }
 
-void Attachment::device_started(std::size_t index, Status status) {
-  Device& device = devices_[index];
+void Attachment::start_device(std::list<Device>::iterator device) {
+  make_export(*device);
+  device->shown->start(
+      [this, device](Status status) { device_started(device, std::move(status)); });
+}
+
+void Attachment::device_started(std::list<Device>::iterator at, Status status) {
+  Device& device = *at;
   if (!status) {
     Error error = std::move(status.error());
     error.text = device.name + ": " + error.text;
@@ -210,12 +222,13 @@ void Attachment::device_started(std::size_t index, Status status) {
                      "the connection to the controller broke while its devices started"));
     return;
   }
-  if (index + 1 < devices_.size()) {
-    start_device(index + 1);
+  if (std::next(at) != devices_.end()) {
+    start_device(std::next(at));
     return;
   }
   phase_ = Phase::kLive;
   finish({});
+  update_devices();
 }
 
 void Attachment::undo(Error reason) {
@@ -247,6 +260,10 @@ void Attachment::detach(const std::vector<std::uint32_t>& nsids, bool force, Don
   if (attaching() && !detached_) {
     detached_ = std::move(done);
     cancel("it was detached before it was attached");
+    return;
+  }
+  if (phase_ == Phase::kUpdating) {
+    wait_for_update(nsids, force, std::move(done));
     return;
   }
   if (phase_ != Phase::kLive) {
@@ -288,6 +305,7 @@ void Attachment::check_targets() {
         targets_.clear();
         phase_ = Phase::kLive;
         finish(std::move(unused));
+        update_devices();
       });
 }
 
@@ -299,19 +317,23 @@ void Attachment::begin_stopping(std::vector<Device*> targets, bool force) {
                                   [](const Device& device) { return !device.gone; });
   stops_all_ = left == static_cast<std::ptrdiff_t>(targets_.size());
   if (force_ && stops_all_) {
-    if (controller_->state() == nvme::ControllerState::kLive) {
-      environment_.shards.control->reactor().arm_after(overdue_, kForcePatience);
-    } else {
-      controller_->fail_io(EIO);
-    }
+    fail_io_that_hangs();
   }
   stop_devices();
+}
+
+void Attachment::fail_io_that_hangs() {
+  if (controller_->state() == nvme::ControllerState::kLive) {
+    environment_.shards.control->reactor().arm_after(overdue_, kForcePatience);
+  } else {
+    controller_->fail_io(EIO);
+  }
 }
 
 // A forced stop waits for what the controller has; one that does not answer must not hold it up for
 // ever. Only when all devices go: others would lose their I/O too.
 void Attachment::stop_overdue() {
-  if (phase_ == Phase::kStopping) {
+  if (phase_ == Phase::kStopping || phase_ == Phase::kUpdating) {
     log_warning(kSubsystem, name() + ": the controller does not answer; failing what it holds");
     controller_->fail_io(EIO);
   }
@@ -340,16 +362,16 @@ void Attachment::device_stopped(Device& device, Status status) {
   }
   log_info(kSubsystem, device.name + " is gone");
   device.gone = true;
+  if (std::erase(blocked_, device.nsid) > 0) {
+    appeared_.push_back(device.nsid);
+    update_wanted_ = true;
+  }
   environment_.shards.control->reactor().defer(bury_);
   stop_devices();
 }
 
 void Attachment::bury_gone_devices() {
-  for (Device& device : devices_) {
-    if (device.gone) {
-      device.shown.reset();
-    }
-  }
+  std::erase_if(devices_, [](const Device& device) { return device.gone; });
 }
 
 void Attachment::stopped() {
@@ -362,6 +384,7 @@ void Attachment::stopped() {
   }
   phase_ = Phase::kLive;
   finish(std::exchange(outcome_, {}));
+  update_devices();
 }
 
 void Attachment::disconnect() {
@@ -388,6 +411,9 @@ void Attachment::end() {
   if (const Done detached = std::exchange(detached_, nullptr)) {
     detached({});
   }
+  for (WaitingDetach& waiting : std::exchange(waiting_detaches_, {})) {
+    waiting.done({});
+  }
 }
 
 std::vector<const Attachment::Device*> Attachment::devices() const {
@@ -411,11 +437,6 @@ void Attachment::controller_state_changed(nvme::ControllerState state) {
   if (broken && phase_ == Phase::kStopping && force_ && stops_all_) {
     controller_->fail_io(EIO);
   }
-}
-
-void Attachment::namespaces_changed(const std::vector<std::uint32_t>& nsids) {
-  log_info(kSubsystem, name() + ": namespaces changed on the target: " + join(nsids) +
-                           "; attached devices stay as they are");
 }
 
 }  // namespace nvublk::service

@@ -1,12 +1,18 @@
 #pragma once
 
 // One attached controller and the block devices made of its namespaces: from "attach" to the last
-// "detach". Everything that fails on the way is undone before its caller hears of it.
-// Control-shard-affine.
+// "detach". Everything that fails on the way is undone before its caller hears of it. While it is
+// live, devices follow their namespaces: one that vanishes takes its device along, one that appears
+// gets one (if all are wanted, or this one), one that changes its size has its device resized, and
+// one that turns into another leaves a device that fails. Control-shard-affine.
 
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <list>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,11 +49,16 @@ class Attachment final : private nvme::ControllerListener {
   using Done = std::function<void(Status status)>;
   struct Device {
     std::uint32_t nsid = 0;
-    std::string name;  ///< "nvublk0n1"
+    std::string name;    ///< "nvublk0n1"
+    int wanted_id = -1;  ///< number of the device, -1: any
     nvme::Namespace* block = nullptr;
     std::unique_ptr<BlockExport> shown;  ///< null before it starts and after it is gone
     bool stopping = false;
-    bool gone = false;  ///< it has stopped, or never started
+    bool gone = false;              ///< it has stopped, or never started
+    bool failed = false;            ///< its namespace is another one now: it stays, and fails
+    std::uint64_t shown_bytes = 0;  ///< the size that it has
+    std::uint64_t tried_bytes = 0;  ///< the size that it has, or should have but could not get
+    std::string problem;            ///< what is wrong with it, in a sentence; empty: nothing
   };
 
   /// `request` has its controller's name and host identity.
@@ -78,6 +89,8 @@ class Attachment final : private nvme::ControllerListener {
   /// The devices that there are, in the order of their namespace ids.
   std::vector<const Device*> devices() const;
   bool live() const { return phase_ == Phase::kLive; }
+  /// Why a namespace that should have a device has none; empty if there is nothing to say.
+  std::string namespace_problem(std::uint32_t nsid) const;
 
  private:
   enum class Phase : std::uint8_t {
@@ -86,23 +99,34 @@ class Attachment final : private nvme::ControllerListener {
     kConnecting,
     kStarting,  ///< devices start, one after the other
     kLive,
+    kUpdating,  ///< a device follows what became of its namespace; one after the other
     kChecking,  ///< looks whether one of targets_ is in use
     kStopping,  ///< devices of targets_ stop, one after the other
     kDisconnecting,
     kEnded,
   };
 
+  /// A detach() that came while a device followed its namespace.
+  struct WaitingDetach {
+    std::vector<std::uint32_t> nsids;
+    bool force = false;
+    Done done;
+  };
+
   Attachment(const AttachmentEnvironment& environment, AttachRequest request);
   void controller_state_changed(nvme::ControllerState state) override;
   void namespaces_changed(const std::vector<std::uint32_t>& nsids) override;
+  void event_received(const nvme::spec::AsyncEvent& event, std::span<const std::byte> log) override;
+  void namespaces_updated(const nvme::NamespaceChanges& changes) override;
 
   bool attaching() const;
   void frontend_chosen(Result<std::string> name);
   void connected(Status status);
   Status choose_namespaces();
   Error missing_namespace(std::uint32_t nsid) const;
-  void start_device(std::size_t index);
-  void device_started(std::size_t index, Status status);
+  void start_device(std::list<Device>::iterator device);
+  void device_started(std::list<Device>::iterator device, Status status);
+  void make_export(Device& device);
   void undo(Error reason);
   void check_targets();
   void begin_stopping(std::vector<Device*> targets, bool force);
@@ -116,16 +140,37 @@ class Attachment final : private nvme::ControllerListener {
   void bury_gone_devices();
   std::vector<Device*> select(const std::vector<std::uint32_t>& nsids);
 
+  // Devices that follow their namespaces.
+  bool wants(std::uint32_t nsid) const;
+  void update_devices();
+  void next_update();
+  bool update_device(Device& device);
+  bool add_device(std::uint32_t nsid);
+  void device_removed(Device& device, const Status& status);
+  void device_resized(Device& device, const Status& status);
+  void device_added(Device& device, const Status& status);
+  void update_step_ended();
+  void wait_for_update(const std::vector<std::uint32_t>& nsids, bool force, Done done);
+  bool run_waiting_detach();
+  void fail_io_that_hangs();
+
   const AttachmentEnvironment& environment_;
   AttachRequest request_;
   std::string frontend_;
   std::unique_ptr<nvme::Controller> controller_;
   Phase phase_ = Phase::kNew;
-  std::vector<Device> devices_;
+  std::list<Device> devices_;
   Done done_;
   Done detached_;          ///< of a detach() that came while start() ran
   std::string cancelled_;  ///< why start() is given up, empty if it is not
   bool lost_ = false;      ///< the connection broke while devices started
+  bool update_wanted_ = false;
+  std::vector<std::uint32_t> appeared_;  ///< namespaces that may get a device
+  std::vector<std::uint32_t> blocked_;   ///< the same, once a failed device is out of their way
+  std::map<std::uint32_t, std::string> namespace_problems_;
+  Device* adding_ = nullptr;   ///< starts at the moment, for kUpdating
+  unsigned update_calls_ = 0;  ///< of the front-end, that have not answered yet
+  std::deque<WaitingDetach> waiting_detaches_;
   bool force_ = false;
   bool stops_all_ = false;  ///< no device stays
   std::vector<Device*> targets_;

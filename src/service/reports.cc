@@ -15,7 +15,11 @@ std::string lower(std::string_view text) {
 }
 
 /// A device is as well as the controller behind it.
-std::string device_state(const BlockExportInfo& info, nvme::ControllerState controller) {
+std::string device_state(const Attachment::Device& device, const BlockExportInfo& info,
+                         nvme::ControllerState controller) {
+  if (device.failed && info.state == "live") {
+    return "failed";
+  }
   if (info.state != "live" || controller == nvme::ControllerState::kLive) {
     return info.state;
   }
@@ -37,7 +41,7 @@ Json listed_device(const Attachment& attachment, const Attachment::Device& devic
   entry["traddr"] = id.traddr;
   entry["trsvcid"] = id.trsvcid;
   entry["subnqn"] = id.subnqn;
-  entry["size_bytes"] = geometry.size_bytes();
+  entry["size_bytes"] = device.shown_bytes;
   entry["block_size"] = geometry.block_size_bytes;
   entry["model"] = controller.model;
   entry["serial"] = controller.serial;
@@ -45,7 +49,8 @@ Json listed_device(const Attachment& attachment, const Attachment::Device& devic
   entry["nguid"] = identity.nguid;
   entry["eui64"] = identity.eui64;
   entry["frontend"] = info.frontend;
-  entry["state"] = device_state(info, controller.state);
+  entry["state"] = device_state(device, info, controller.state);
+  entry["reason"] = device.problem;
   return entry;
 }
 
@@ -94,6 +99,8 @@ Json namespace_json(const Attachment& attachment, const nvme::NamespaceStatus& s
   json["eui64"] = status.eui64;
   json["state"] = status.state;
   json["device"] = path_of(attachment, status.nsid);
+  json["ana_state"] = status.ana_state;
+  json["reason"] = attachment.namespace_problem(status.nsid);
   return json;
 }
 
@@ -134,7 +141,9 @@ Json device_json(const Attachment& attachment, const Attachment::Device& device)
   json["device"] = info.device;
   json["name"] = device.name;
   json["frontend"] = info.frontend;
-  json["state"] = device_state(info, attachment.controller_state());
+  json["state"] = device_state(device, info, attachment.controller_state());
+  json["reason"] = device.problem;
+  json["size_bytes"] = device.shown_bytes;
   json["queues"] = info.queues;
   json["depth"] = info.depth;
   json["features"] = info.features;

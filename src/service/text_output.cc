@@ -96,6 +96,17 @@ std::string queues_text(const Json& queues) {
   return rows.size() > 1 ? format_table(rows) : "";
 }
 
+/// A line for each entry that has something wrong with it, below its table.
+std::string reasons_text(const Json& entries, const char* key, const std::string& before) {
+  std::string text;
+  for (const Json& entry : entries) {
+    if (const std::string reason = word(entry, "reason"); reason != "-") {
+      text += before + word(entry, key) + ": " + reason + "\n";
+    }
+  }
+  return text;
+}
+
 std::string namespaces_text(const Json& namespaces) {
   std::vector<std::vector<std::string>> rows = {
       {"  nsid", "size", "block size", "device", "state", "uuid"}};
@@ -105,7 +116,8 @@ std::string namespaces_text(const Json& namespaces) {
                     word(entry, "block_size"), word(entry, "device"), word(entry, "state"),
                     word(entry, "uuid")});
   }
-  return rows.size() > 1 ? format_table(rows) : "";
+  return (rows.size() > 1 ? format_table(rows) : "") +
+         reasons_text(namespaces, "nsid", "  namespace ");
 }
 
 std::string devices_text(const Json& devices) {
@@ -121,7 +133,7 @@ std::string devices_text(const Json& devices) {
                     word(device, "discards"), word(device, "write_zeroes"),
                     word(device, "errors")});
   }
-  return rows.size() > 1 ? "\n" + format_table(rows) : "";
+  return rows.size() > 1 ? "\n" + format_table(rows) + reasons_text(devices, "device", "") : "";
 }
 
 std::string availability(const Json& part) {

@@ -154,11 +154,59 @@ void UblkExport::stop(bool force, Done done) {
       return;
     case State::kLive:
     case State::kFailed:
+      stop_by_force_ = stop_by_force_ || force;
+      if (resize_done_) {
+        return;  // resized() goes on with it
+      }
+      force = std::exchange(stop_by_force_, false);
       begin_stop({.device = device_info_.dev_id,
                   .force = force,
                   .live = true,
                   .safe_stop = driver_features_.has(abi::kFeatureSafeStopDev)});
       return;
+  }
+}
+
+void UblkExport::resize(Done done) {
+  CHECK_ON(control_shard_);
+  CHECK(!resize_done_);
+  if (state_ != State::kLive) {
+    return refuse_soon(std::move(done),
+                       Error::make(ErrorCode::kBusy, options_.name + " is not live"));
+  }
+  const BlockGeometry& geometry = device_.geometry();
+  if (!Features{device_info_.flags}.has(abi::kFeatureUpdateSize)) {
+    return refuse_soon(
+        std::move(done),
+        Error::make(ErrorCode::kUnsupported,
+                    "the namespace has " + std::to_string(geometry.size_bytes()) +
+                        " bytes now, but this kernel's ublk cannot resize /dev/" + disk() +
+                        " (UPDATE_SIZE, Linux 6.16): it keeps its size; detach and "
+                        "attach it to see the new one"));
+  }
+  resize_done_ = std::move(done);
+  // The queues first: the kernel may use the new size at once.
+  on_queues([size = geometry.size_blocks](UblkQueue& queue) { queue.resize(size); },
+            [this, size = geometry.size_blocks] { send_size(size); });
+}
+
+void UblkExport::send_size(std::uint64_t size_blocks) {
+  ControlRequest request;
+  request.command = abi::kUpdateSize;
+  request.device = device_info_.dev_id;
+  request.data = size_blocks * (device_.geometry().block_size_bytes / abi::kSectorBytes);
+  control_->send(request, [this](std::int32_t result, const ControlRequest&) {
+    resized(result == 0 ? Status{}
+                        : fail_errno(-result, "the kernel does not resize /dev/" + disk()));
+  });
+}
+
+void UblkExport::resized(Status status) {
+  std::exchange(resize_done_, nullptr)(std::move(status));
+  if (!stop_waiting_.empty()) {
+    Done first = std::move(stop_waiting_.back());
+    stop_waiting_.pop_back();
+    stop(stop_by_force_, std::move(first));
   }
 }
 
@@ -311,7 +359,8 @@ Status UblkExport::make_queues(const DeviceAction& action) {
   return {};
 }
 
-void UblkExport::on_queues(void (*work)(UblkQueue& queue), std::move_only_function<void()> then) {
+void UblkExport::on_queues(const std::function<void(UblkQueue& queue)>& work,
+                           std::move_only_function<void()> then) {
   struct Round {
     std::size_t left;
     std::move_only_function<void()> then;

@@ -3,6 +3,7 @@
 // A BlockDevice as /dev/ublkbN. Shard-affine, to the control shard, whose ring must have been
 // created with 128-byte SQEs.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,7 @@ class UblkExport final : public BlockExport {
   /// quiesced.
   void take_over(int id, Done done);
   void stop(bool force, Done done) override;
+  void resize(Done done) override;
   BlockExportInfo info() const override;
   BlockExportStatistics statistics() const override;
 
@@ -66,7 +68,10 @@ class UblkExport final : public BlockExport {
   /// queues have prepared, so that whatever comes next finds it there.
   void work_on_queues(void (*work)(UblkQueue& queue));
   /// Runs `work` on the shard of each queue, then `then` here.
-  void on_queues(void (*work)(UblkQueue& queue), std::move_only_function<void()> then);
+  void on_queues(const std::function<void(UblkQueue& queue)>& work,
+                 std::move_only_function<void()> then);
+  void send_size(std::uint64_t size_blocks);
+  void resized(Status status);
   void queue_idle();
   void queue_failed(int error);
   std::string disk() const { return "ublkb" + std::to_string(device_info_.dev_id); }
@@ -91,7 +96,9 @@ class UblkExport final : public BlockExport {
   Status stop_result_;
   std::vector<Done> start_waiting_;
   std::vector<Done> stop_waiting_;
-  bool settling_ = false;  ///< stopped but for blocking calls that have not returned
+  Done resize_done_;            ///< of a resize that is under way
+  bool stop_by_force_ = false;  ///< of a stop that waits for it
+  bool settling_ = false;       ///< stopped but for blocking calls that have not returned
   BlockingCall open_call_;
   BlockingCall look_call_;
 };

@@ -80,6 +80,8 @@ class UblkQueue final : public Feeder {
   /// From here on requests that the kernel hands over fail at once with EIO; those with the
   /// back-end go on.
   void refuse_requests() { refusing_ = true; }
+  /// The device has another size.
+  void resize(std::uint64_t size_blocks) { options_.limits.size_blocks = size_blocks; }
   /// Has Events::idle posted once no tag is with the kernel or the back-end.
   void watch_idle();
 

@@ -217,6 +217,20 @@ std::future<Status> TestExport::begin_stop(bool force) {
   return future;
 }
 
+std::future<Status> TestExport::begin_resize(std::uint64_t size_blocks) {
+  auto done = std::make_shared<std::promise<Status>>();
+  auto future = done->get_future();
+  world_.on_control([&] {
+    device_->set_size(size_blocks);
+    exported_->resize([done](const Status& status) { done->set_value(status); });
+  });
+  return future;
+}
+
+Status TestExport::resize(std::uint64_t size_blocks) {
+  return begin_resize(size_blocks).get();
+}
+
 Status TestExport::start() {
   return begin_start().get();
 }

@@ -68,6 +68,9 @@ class TestExport {
 
   Status start();
   Status stop(bool force = false);
+  /// Gives the device another size and has the export show it.
+  Status resize(std::uint64_t size_blocks);
+  std::future<Status> begin_resize(std::uint64_t size_blocks);
   std::future<Status> begin_start();
   std::future<Status> begin_stop(bool force);
   BlockExportInfo info();

@@ -42,6 +42,43 @@ TEST_F(Lifecycle, ReportsTheDeviceOnlyOnceItCanBeOpened) {
   EXPECT_TRUE(contains(output_of("losetup -nO DIO " + info.device), "1"));
 }
 
+TEST_F(Lifecycle, AResizedDeviceHasTheNewSizeAtOnceAndAllOfItWorks) {
+  ExportWorld world(data_shards());
+  TestExport exported(world, memory(), named("disk"));
+  ASSERT_TRUE(exported.start());
+  const std::string size = "blockdev --getsize64 " + exported.device_path();
+  Status resized = exported.resize(32 * kMiB / 4096);
+  ASSERT_TRUE(resized) << resized.error().text;
+  EXPECT_EQ(output_of(size), std::to_string(32 * kMiB));
+  const UniqueFd open(::open(exported.device_path().c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(open) << "also while it is open";
+  resized = exported.resize(64 * kMiB / 4096);
+  ASSERT_TRUE(resized) << resized.error().text;
+  EXPECT_EQ(output_of(size), std::to_string(64 * kMiB));
+  EXPECT_EQ(run_command("dd if=/dev/urandom of=" + exported.device_path() +
+                        " bs=1M seek=62 count=2 oflag=direct conv=fsync status=none"),
+            0);
+  EXPECT_EQ(run_command("cmp -s -n 1048576 -i 66060288:0 " + exported.device_path() + " /dev/zero"),
+            1)
+      << "what was written beyond the old end is there";
+  resized = exported.resize(16 * kMiB / 4096);
+  ASSERT_TRUE(resized) << resized.error().text;
+  EXPECT_EQ(output_of(size), std::to_string(16 * kMiB));
+}
+
+TEST_F(Lifecycle, AStopDuringAResizeComesAfterIt) {
+  ExportWorld world;
+  TestExport exported(world, memory(), named("disk"));
+  ASSERT_TRUE(exported.start());
+  std::future<Status> resized = exported.begin_resize(16 * kMiB / 4096);
+  std::future<Status> stopped = exported.begin_stop(false);
+  ASSERT_EQ(resized.wait_for(kPatience), std::future_status::ready);
+  EXPECT_TRUE(resized.get());
+  ASSERT_EQ(stopped.wait_for(kPatience), std::future_status::ready);
+  EXPECT_TRUE(stopped.get());
+  EXPECT_EQ(exported.info().state, "stopped");
+}
+
 TEST_F(Lifecycle, TwentyRoundsLeaveNothingBehind) {
   ExportWorld world(2);
   std::size_t descriptors = 0;

@@ -42,7 +42,9 @@ class FakeFrontends final : public service::Frontends {
   std::set<std::string> hangs;           ///< names of devices whose start waits for release()
   std::set<std::string> held;            ///< paths of devices in use
   std::set<std::string> shown;           ///< names of devices that there are
-  unsigned forced = 0;                   ///< stops with force of devices in use
+  bool resizes = true;
+  std::vector<std::string> resized;  ///< names of devices, in order
+  unsigned forced = 0;               ///< stops with force of devices in use
   std::vector<BlockExportOptions> made;
 
   void release() {
@@ -88,6 +90,12 @@ class FakeFrontends final : public service::Frontends {
         state_ = "stopped";
         owner_.shown.erase(options_.name);
         done({});
+      });
+    }
+    void resize(Done done) override {
+      owner_.control_.post([this, done = std::move(done)] {
+        owner_.resized.push_back(options_.name);
+        done(owner_.resizes ? Status{} : fail(ErrorCode::kUnsupported, "it cannot be resized"));
       });
     }
     BlockExportInfo info() const override {

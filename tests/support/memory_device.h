@@ -43,6 +43,8 @@ class MemoryDevice final : public BlockDevice {
   unsigned queue_shard(unsigned index) const override;
   BlockQueue& queue(unsigned index) override;
 
+  /// Another size, at most that which it was made with. The front-end hears of it by itself.
+  void set_size(std::uint64_t size_blocks) { options_.geometry.size_blocks = size_blocks; }
   /// The bytes of the device.
   std::span<std::byte> contents() { return {data_, options_.geometry.size_bytes()}; }
 

@@ -239,10 +239,22 @@ struct IdentifyController {
 
   /// LPA bit 2: Get Log Page takes an offset and a length above 4 KiB.
   constexpr bool supports_extended_log_data() const { return (lpa & (1u << 2)) != 0; }
+  /// LPA bit 5: the log pages Supported Log Pages and Feature Identifiers Supported are there.
+  constexpr bool supports_supported_logs() const { return (lpa & (1u << 5)) != 0; }
+  /// LPA bit 3: the telemetry log pages, and notices of them.
+  constexpr bool supports_telemetry() const { return (lpa & (1u << 3)) != 0; }
   constexpr bool supports_command_effects_log() const { return (lpa & (1u << 1)) != 0; }
 
   /// CMIC bit 3: Asymmetric Namespace Access.
   constexpr bool supports_ana() const { return (cmic & (1u << 3)) != 0; }
+  /// The longest that the ANA log can be; 0: there is none. [Base 2.1 §5.1.12.1.13]
+  constexpr std::uint32_t ana_log_bytes() const {
+    // More than any target has groups and namespaces for.
+    constexpr std::uint64_t kMost = 1024 * 1024;
+    const std::uint64_t namespaces = mnan.get() != 0 ? mnan.get() : nn.get();
+    const std::uint64_t bytes = 16 + 32ull * nanagrpid.get() + 4 * namespaces;
+    return supports_ana() ? static_cast<std::uint32_t>(bytes < kMost ? bytes : kMost) : 0;
+  }
   constexpr bool supports_128_bit_host_id() const { return (ctratt.get() & (1u << 0)) != 0; }
   /// CTRATT.TBKAS: commands that arrive count as keep alives.
   constexpr bool traffic_based_keep_alive() const { return (ctratt.get() & (1u << 6)) != 0; }

@@ -82,7 +82,7 @@ TEST(ControllerInit, AnEnabledControllerIsDisabledFirst) {
 TEST(ControllerInit, ANamespacesOwnCommandSetIsAsked) {
   ControllerInit init(test_options(), true, 1);
   Drive<ControllerInit> drive{init, {}};
-  drive.controller.command_sets = true;
+  drive.controller.zoned = true;
   drive.controller.nsids = {3, 4, 9};
   drive.run_until([](const ControllerInit&) { return false; });
   ASSERT_TRUE(init.done()) << init.error().text;
@@ -129,7 +129,7 @@ TEST(ControllerInit, FailsClosedAtEveryStep) {
       SCOPED_TRACE(std::string(rows[step].name) + ", " + name);
       ControllerInit init(test_options(), true, 2);
       Drive<ControllerInit> drive{init, {}};
-      drive.controller.command_sets = true;
+      drive.controller.have_everything();
       ASSERT_TRUE(drive.run_until(
           [step](const ControllerInit& machine) { return machine.step() == step; }));
       const auto action = init.advance(fault(), drive.now);
@@ -153,7 +153,7 @@ TEST(ControllerInit, NonsenseNeverPassesForAController) {
       SCOPED_TRACE(std::string(rows[step].name) + ", " + std::to_string(nonsense));
       ControllerInit init(test_options(), true, 2);
       Drive<ControllerInit> drive{init, {}};
-      drive.controller.command_sets = true;
+      drive.controller.have_everything();
       ASSERT_TRUE(drive.run_until(
           [step](const ControllerInit& machine) { return machine.step() == step; }));
       const auto byte = static_cast<unsigned char>(nonsense & 0xff);

@@ -223,15 +223,55 @@ TEST_F(ControllerTest, FastIoFailFailsRequestsWhileReconnectGoesOn) {
   EXPECT_EQ(fresh.error, 0);
 }
 
+// Whatever waited for the connection: it must not reach another disk.
 TEST_F(ControllerTest, AnotherNamespaceBehindTheSameIdIsRefusedOnReconnect) {
-  options_.ctrl_loss_timeout = seconds(2);
   make();
   ASSERT_TRUE(connect());
-  simulation_.controller.nsids = {3};
+  Namespace* before = controller_->find_namespace(1);
+  simulation_.hold_io = true;
+  BlockRequest& outstanding = read();
+  turn(3);
   simulation_.strike_at = simulation_.asked;
   simulation_.fault = Fault::kDisconnect;
-  ASSERT_TRUE(reach(ControllerState::kFailed));
-  EXPECT_NE(controller_->status().last_error->text.find("gone"), std::string::npos);
+  ASSERT_TRUE(reach(ControllerState::kReconnecting));
+  BlockRequest& waiting = read();
+  simulation_.controller.uuid_seed = 1;
+  simulation_.hold_io = false;
+  const int submitted = simulation_.io_submitted;
+  ASSERT_TRUE(reach(ControllerState::kLive));
+  turn(3);
+  EXPECT_EQ(outstanding.error, EIO);
+  EXPECT_EQ(waiting.error, EIO);
+  EXPECT_EQ(simulation_.io_submitted, submitted) << "nothing reached the other namespace";
+  EXPECT_EQ(before->fate(), NamespaceFate::kReplaced);
+  EXPECT_NE(before->inactive_reason().find("UUID"), std::string::npos) << before->inactive_reason();
+  ASSERT_NE(controller_->find_namespace(1), nullptr);
+  EXPECT_NE(controller_->find_namespace(1), before);
+  EXPECT_EQ(read().error, 0 - 1);
+  turn(3);
+  EXPECT_EQ(blocks_.back().error, 0) << "the new one is there to be used";
+}
+
+TEST_F(ControllerTest, ANamespaceThatVanishedFailsAndTheOthersGoOn) {
+  make();
+  ASSERT_TRUE(connect());
+  Namespace* gone = controller_->find_namespace(3);
+  simulation_.controller.nsids = {1};
+  simulation_.strike_at = simulation_.asked;
+  simulation_.fault = Fault::kDisconnect;
+  ASSERT_TRUE(reach(ControllerState::kReconnecting));
+  ASSERT_TRUE(reach(ControllerState::kLive));
+  BlockRequest& other = read();
+  BlockRequest& lost = blocks_.emplace_back();
+  lost.blocks = 1;
+  lost.data = buffer_.data();
+  lost.done = [](BlockRequest&) {};
+  turn(1);
+  gone->queue(0).submit(lost);
+  turn(3);
+  EXPECT_EQ(other.error, 0);
+  EXPECT_EQ(lost.error, EIO);
+  EXPECT_EQ(gone->fate(), NamespaceFate::kRemoved);
 }
 
 TEST_F(ControllerTest, FailIoAbandonsWhatTheDeviceHas) {

@@ -3,7 +3,10 @@
 // Answers the actions of ControllerInit as a well-behaved fabrics controller with two namespaces
 // does; tests then break one answer at a time.
 
+#include <algorithm>
 #include <cstring>
+#include <map>
+#include <set>
 #include <vector>
 
 #include "nvme/control_action.h"
@@ -21,12 +24,31 @@ class PerfectController {
   unsigned polls_until_ready = 2;
   std::uint16_t cntlid = 7;
   std::uint32_t keep_alive_ms = 4000;
-  std::uint32_t queue_count = 2;     ///< I/O queues that it grants
-  std::uint64_t size_blocks = 1000;  ///< of every namespace
-  std::uint8_t abort_limit = 0;      ///< ACL, 0's based
-  bool discovery = false;            ///< it is a discovery controller
+  std::uint32_t queue_count = 2;                 ///< I/O queues that it grants
+  std::uint64_t size_blocks = 1000;              ///< of every namespace
+  std::map<std::uint32_t, std::uint64_t> sizes;  ///< in blocks, of those that differ
+  std::uint8_t block_shift = 12;
+  std::uint8_t uuid_seed = 0;         ///< another one is another namespace behind the same NSID
+  std::set<std::uint32_t> vanishing;  ///< listed, but gone when they are identified
+  std::vector<std::byte> ana_log;     ///< empty: no ANA
+  std::map<std::uint8_t, std::vector<std::byte>> logs;  ///< by page; LPA says that they are there
+  std::uint8_t abort_limit = 0;                         ///< ACL, 0's based
+  bool command_sets = false;                            ///< several I/O command sets
+  bool discovery = false;                               ///< it is a discovery controller
   std::uint16_t metadata_bytes = 0;  ///< of every namespace, apart, with protection of type 1
-  bool command_sets = false;         ///< namespace 3 is zoned and has protection information
+  bool zoned = false;                ///< namespace 3 is zoned and has protection information
+
+  /// No step of the initialization has to be left out.
+  void have_everything() {
+    command_sets = true;
+    zoned = true;
+    ana_log.assign(sizeof(spec::AnaLogHeader), std::byte{0});
+    spec::SupportedLogPagesLog pages;
+    pages.lids[static_cast<std::size_t>(spec::LogPage::kFeatureEffects)] = 1;
+    logs[0].resize(sizeof(pages));
+    std::memcpy(logs[0].data(), &pages, sizeof(pages));
+    logs[static_cast<std::uint8_t>(spec::LogPage::kFeatureEffects)].resize(sizeof(pages));
+  }
 
   ControlOutcome answer(const ControlAction& action) {
     switch (action.kind) {
@@ -52,7 +74,7 @@ class PerfectController {
   std::uint64_t property(spec::Property which) {
     switch (which) {
       case spec::Property::kCap:
-        return 127 | (1ull << 37) | (10ull << 24);
+        return 127 | (1ull << 37) | (10ull << 24) | (command_sets ? 1ull << 43 : 0);
       case spec::Property::kVs:
         return spec::Vs::make(2, 0).raw;
       case spec::Property::kCc:
@@ -76,6 +98,9 @@ class PerfectController {
       case spec::AdminOpcode::kIdentify:
         identify(action);
         return 0;
+      case spec::AdminOpcode::kGetLogPage:
+        get_log(action);
+        return 0;
       case spec::AdminOpcode::kGetFeatures:
         return keep_alive_ms;
       case spec::AdminOpcode::kSetFeatures:
@@ -90,7 +115,19 @@ class PerfectController {
     std::memcpy(action.data.data(), &value, sizeof(value));
   }
 
+  void get_log(const ControlAction& action) const {
+    const auto page = static_cast<std::uint8_t>(action.sqe.cdw10.get() & 0xff);
+    const auto found = logs.find(page);
+    const std::vector<std::byte>* log = found != logs.end() ? &found->second : nullptr;
+    if (page == static_cast<std::uint8_t>(spec::LogPage::kAna)) log = &ana_log;
+    const std::size_t offset = action.sqe.cdw12.get();
+    if (log == nullptr || offset >= log->size()) return;
+    std::memcpy(action.data.data(), log->data() + offset,
+                std::min(action.data.size(), log->size() - offset));
+  }
+
   void identify(const ControlAction& action) const {
+    const std::uint32_t nsid = action.sqe.nsid.get();
     const auto cns = static_cast<spec::IdentifyCns>(action.sqe.cdw10.get() & 0xff);
     if (cns == spec::IdentifyCns::kController) {
       spec::IdentifyController data{};
@@ -103,28 +140,41 @@ class PerfectController {
       data.maxcmd = 64;
       data.oncs = 0x0c;
       data.mdts = 5;
-      data.ctratt = command_sets ? 1u << 15 : 0u;
+      data.ctratt = zoned ? 1u << 15 : 0u;
+      data.lpa = logs.empty() ? 0 : 1u << 5;
+      if (!ana_log.empty()) {
+        data.cmic = 1u << 3;
+        data.nanagrpid = 4;
+        data.mnan = static_cast<std::uint32_t>(ana_log.size() / 4);
+      }
       put(action, data);
     } else if (cns == spec::IdentifyCns::kActiveNamespaceList) {
       spec::NamespaceList list;
-      for (std::size_t i = 0; i < nsids.size(); i++) list.nsid[i] = nsids[i];
+      std::size_t count = 0;
+      for (const std::uint32_t each : nsids) {
+        if (each > nsid && count < list.nsid.size()) list.nsid[count++] = each;
+      }
       put(action, list);
     } else if (cns == spec::IdentifyCns::kNamespace) {
       spec::IdentifyNamespace data{};
-      data.nsze = size_blocks;
-      data.ncap = size_blocks;
-      data.lbaf[0].lbads = 12;
-      data.lbaf[0].ms = metadata_bytes;
-      data.dps = metadata_bytes == 0 ? 0 : 1;
-      if (command_sets && action.sqe.nsid.get() == 3) {
+      const auto own = sizes.find(nsid);
+      if (!vanishing.contains(nsid)) {
+        data.nsze = own == sizes.end() ? size_blocks : own->second;
+        data.ncap = data.nsze;
+        data.lbaf[0].lbads = block_shift;
+        data.lbaf[0].ms = metadata_bytes;
+        data.dps = metadata_bytes == 0 ? 0 : 1;
+      }
+      if (zoned && nsid == 3) {
         data.lbaf[0].ms = std::uint16_t{8};
         data.dps = 1;
       }
       put(action, data);
     } else if (cns == spec::IdentifyCns::kNamespaceDescriptors) {
       std::vector<std::uint8_t> bytes{3, 16, 0, 0};
-      for (std::uint8_t i = 0; i < 16; i++) bytes.push_back(static_cast<std::uint8_t>(i + 1));
-      if (command_sets && action.sqe.nsid.get() == 3) bytes.insert(bytes.end(), {4, 1, 0, 0, 2});
+      for (std::uint8_t i = 0; i < 16; i++)
+        bytes.push_back(static_cast<std::uint8_t>(i + 1 + uuid_seed));
+      if (zoned && nsid == 3) bytes.insert(bytes.end(), {4, 1, 0, 0, 2});
       std::memcpy(action.data.data(), bytes.data(), bytes.size());
     } else if (cns == spec::IdentifyCns::kCommandSetNamespace) {
       identify_command_set(action);

@@ -221,7 +221,7 @@ TEST_F(AdminTest, CommandsEndWithTheirQueue) {
   simulation_.hold_admin = false;
 }
 
-TEST_F(AdminTest, NamespaceAttributeEventReadsTheListAndARescanUpdates) {
+TEST_F(AdminTest, NamespaceAttributeEventReadsTheListAndUpdatesWhatItNames) {
   attach();
   simulation_.script = [](const Request& request, spec::CompletionEntry&) {
     if (request.sqe.admin_opcode() != AdminOpcode::kGetLogPage) return false;
@@ -231,7 +231,7 @@ TEST_F(AdminTest, NamespaceAttributeEventReadsTheListAndARescanUpdates) {
     return true;
   };
   simulation_.controller.nsids = {1, 9};
-  simulation_.controller.size_blocks = 2000;
+  simulation_.controller.sizes = {{1, 2000}};
   spec::AsyncEvent event;
   event.type = spec::AsyncEventType::kNotice;
   event.log_page = static_cast<std::uint8_t>(spec::LogPage::kChangedNamespaceList);
@@ -241,13 +241,16 @@ TEST_F(AdminTest, NamespaceAttributeEventReadsTheListAndARescanUpdates) {
   EXPECT_EQ(changed_, (std::vector<std::uint32_t>{3, 9}));
   Namespace* grown = controller_->find_namespace(1);
   Namespace* gone = controller_->find_namespace(3);
+  ASSERT_TRUE(poll_until([&] { return updated_.any(); }));
+  EXPECT_TRUE(updated_.resized.empty()) << "1 was not in the list";
+  EXPECT_EQ(updated_.added, std::vector<std::uint32_t>{9});
+  EXPECT_EQ(updated_.removed, std::vector<std::uint32_t>{3});
+  updated_ = {};
   std::optional<Status> result;
   simulation_.script = nullptr;
   controller_->rescan([&result](Status status) { result = std::move(status); });
   ASSERT_TRUE(poll_until([&result] { return result.has_value(); }));
   ASSERT_TRUE(*result) << result->error().text;
-  EXPECT_EQ(updated_.added, std::vector<std::uint32_t>{9});
-  EXPECT_EQ(updated_.removed, std::vector<std::uint32_t>{3});
   EXPECT_EQ(updated_.resized, std::vector<std::uint32_t>{1});
   EXPECT_EQ(grown->geometry().size_blocks, 2000u);
   EXPECT_FALSE(gone->active()) << "the object stays until the controller ends";

@@ -122,7 +122,10 @@ class LibraryTest : public testing::Test, public ControllerListener {
   void event_received(const spec::AsyncEvent& event, std::span<const std::byte>) override {
     events_.push_back(event);
   }
-  void namespaces_updated(const NamespaceChanges& changes) override { updated_ = changes; }
+  void namespaces_updated(const NamespaceChanges& changes) override {
+    updated_ = changes;
+    update_count_++;
+  }
 
   std::unique_ptr<Shard> shard_;
   ControllerOptions options_;
@@ -134,6 +137,7 @@ class LibraryTest : public testing::Test, public ControllerListener {
   std::vector<std::uint32_t> changed_;
   std::vector<spec::AsyncEvent> events_;
   NamespaceChanges updated_;
+  int update_count_ = 0;
 };
 
 }  // namespace nvublk::nvme

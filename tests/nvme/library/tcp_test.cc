@@ -93,13 +93,12 @@ class LibraryTcpTest : public testing::Test, public ControllerListener {
     }
     return true;
   }
-  void namespaces_changed(const std::vector<std::uint32_t>& nsids) override { changed_ = nsids; }
+  void namespaces_changed(const std::vector<std::uint32_t>&) override {}
   void controller_state_changed(ControllerState) override {}
 
   std::unique_ptr<target::Target> target_;
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<Initiator> initiator_;
-  std::vector<std::uint32_t> changed_;
 };
 
 TEST_F(LibraryTcpTest, WritesAndReadsBack) {
@@ -256,34 +255,67 @@ TEST_F(LibraryTcpTest, NamespacesAddedResizedAndRemovedWhileAttached) {
   }
   ASSERT_EQ(initiator_->attached().size(), 1u);
   Controller& controller = *initiator_->attached()[0];
-  const auto rescan_after = [&] {
+  const auto wait_until = [&](const std::function<bool()>& ready) {
     const Instant limit = Clock::now() + seconds(30);
-    while (changed_.empty() && Clock::now() < limit) controller.process_admin_completions();
-    changed_.clear();
-    bool done = false;
-    controller.rescan([&done](Status status) {
-      EXPECT_TRUE(status);
-      done = true;
-    });
-    while (!done && Clock::now() < limit) controller.process_admin_completions();
-    EXPECT_TRUE(done);
+    while (!ready() && Clock::now() < limit) controller.process_admin_completions();
+    EXPECT_TRUE(ready());
   };
   target::NamespaceOptions second;
   second.size_bytes = 8 << 20;
   const auto nsid = target_->add_namespace(second);
   ASSERT_TRUE(nsid);
-  rescan_after();
+  wait_until([&] { return controller.find_namespace(*nsid) != nullptr; });
   Namespace* added = controller.find_namespace(*nsid);
   ASSERT_NE(added, nullptr);
   EXPECT_EQ(added->geometry().size_bytes(), 8u << 20);
   ASSERT_TRUE(target_->resize_namespace(*nsid, 12 << 20));
-  rescan_after();
+  wait_until([&] { return added->geometry().size_bytes() == 12u << 20; });
   EXPECT_EQ(controller.find_namespace(*nsid), added);
-  EXPECT_EQ(added->geometry().size_bytes(), 12u << 20);
   ASSERT_TRUE(target_->remove_namespace(*nsid));
-  rescan_after();
-  EXPECT_EQ(controller.find_namespace(*nsid), nullptr);
+  wait_until([&] { return controller.find_namespace(*nsid) == nullptr; });
   EXPECT_FALSE(added->active());
+}
+
+// Each of another host, as one host shares a controller. Which eight are silent is up to chance.
+TEST_F(LibraryTcpTest, SixtyFourAtOnceOfWhichEightAreSilent) {
+  constexpr std::size_t kAll = 64;
+  constexpr std::size_t kSilent = 8;
+  target::Fault silence;
+  silence.kind = target::FaultKind::kStuck;
+  silence.queues = target::FaultQueues::kAdmin;
+  silence.opcode = static_cast<std::uint8_t>(spec::AdminOpcode::kIdentify);
+  silence.count = kSilent;
+  target_->inject(silence);
+  std::size_t attached = 0;
+  std::vector<Error> errors;
+  ProbeCallbacks callbacks;
+  callbacks.attach = [&](const TransportId&, Controller& controller, const ControllerOptions&) {
+    EXPECT_EQ(controller.state(), ControllerState::kLive);
+    EXPECT_TRUE(errors.empty()) << "a silent controller held this one up to its own deadline";
+    attached++;
+  };
+  callbacks.attach_fail = [&](const TransportId&, const Error& error) { errors.push_back(error); };
+  ControllerOptions options = initiator_->default_options();
+  options.admin_timeout = seconds(10);
+  std::vector<std::unique_ptr<ProbeContext>> contexts;
+  for (std::size_t i = 0; i < kAll; i++) {
+    options.host.nqn = "nqn.2026-01.io.nvublk:host" + std::to_string(i);
+    options.host.id.bytes[0] = static_cast<std::uint8_t>(i + 1);
+    auto context = initiator_->connect_async(id(target_->options().subnqn), options, callbacks);
+    ASSERT_TRUE(context) << context.error().text;
+    contexts.push_back(std::move(*context));
+  }
+  const Instant limit = Clock::now() + seconds(120);
+  for (bool busy = true; busy && Clock::now() < limit;) {
+    busy = false;
+    for (const auto& context : contexts) busy = context->poll() == -EAGAIN || busy;
+  }
+  EXPECT_EQ(attached, kAll - kSilent);
+  EXPECT_EQ(initiator_->attached().size(), kAll - kSilent);
+  ASSERT_EQ(errors.size(), kSilent);
+  for (const Error& error : errors) {
+    EXPECT_EQ(error.step, "identify controller") << error.text;
+  }
 }
 
 TEST_F(LibraryTcpTest, ALostConnectionFailsQueuePairsAndAResetRecovers) {
