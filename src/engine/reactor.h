@@ -108,9 +108,9 @@ class Reactor {
 
   /// Turns until stop() was called.
   void run();
-  /// One round of the eight phases, never from within one; sleeps in it only if `may_sleep`. In
-  /// interrupt mode it does so although this turn may have brought what the caller waits for:
-  /// turn(false) or stop() then.
+  /// One round of the eight phases, never from within one; sleeps in it only if `may_sleep`. It
+  /// may do so although this turn has brought what the caller waits for:
+  /// turn_or_wait(), turn(false) or stop() then.
   void turn(bool may_sleep);
   /// As turn(true), but sleeps only when this turn has brought nothing: for loops that wait for
   /// something.

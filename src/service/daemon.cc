@@ -102,7 +102,7 @@ void Daemon::announce() const {
 
 void Daemon::loop() {
   while (!finished()) {
-    pool_->control().reactor().turn(true);
+    pool_->control().reactor().turn_or_wait();
   }
 }
 

@@ -17,6 +17,7 @@
 
 #include "engine/fd.h"
 #include "engine/time.h"
+#include "service/instance.h"
 #include "service/rpc_client.h"
 #include "service/socket_path.h"
 
@@ -27,6 +28,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr seconds kStartLimit{30};
+constexpr seconds kOtherLimit{5};
 /// The descriptor on which the daemon tells that it is ready.
 constexpr int kReadyFd = 3;
 
@@ -118,6 +120,22 @@ Result<std::string> read_verdict(int fd) {
   return verdict.substr(0, verdict.find('\n'));
 }
 
+/// Another command may have started one at the same moment, which does not listen yet.
+bool other_daemon_answers(const std::string& socket_path) {
+  constexpr int kPauseMs = 20;
+  const Instant deadline = Clock::now() + kOtherLimit;
+  for (;;) {
+    const bool claimed = Instance::claimed(socket_path);
+    if (RpcClient::connect(socket_path)) {
+      return true;
+    }
+    if (!claimed || Clock::now() > deadline) {
+      return false;
+    }
+    ::poll(nullptr, 0, kPauseMs);
+  }
+}
+
 bool is_program(const fs::path& path) {
   return ::access(path.c_str(), X_OK) == 0;
 }
@@ -181,7 +199,7 @@ Status start_daemon(const std::string& socket_path) {
     verdict.error().text += "; see " + plan.log_path;
     return std::unexpected(std::move(verdict.error()));
   }
-  if (*verdict == "ready" || RpcClient::connect(socket_path)) {
+  if (*verdict == "ready" || other_daemon_answers(socket_path)) {
     return {};
   }
   const std::string why = verdict->empty() ? "it ended at once" : *verdict;

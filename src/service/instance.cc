@@ -132,6 +132,10 @@ Result<UniqueFd> listen_on(const std::string& path) {
 
 }  // namespace
 
+bool Instance::claimed(const std::string& socket_path) {
+  return ::access(lock_path_of(socket_path).c_str(), F_OK) == 0;
+}
+
 Result<Instance> Instance::claim(const std::string& socket_path, const std::string& run_directory) {
   if (Status right = check_socket_path(socket_path); !right) {
     return std::unexpected(std::move(right.error()));

@@ -15,6 +15,9 @@ class Instance {
   /// another daemon serves it; the text names its process.
   static Result<Instance> claim(const std::string& socket_path, const std::string& run_directory);
 
+  /// Whether a daemon has claimed `socket_path`; it may not listen yet, or have been killed.
+  static bool claimed(const std::string& socket_path);
+
   Instance(Instance&& other) noexcept = default;
   Instance& operator=(Instance&& other) = delete;
   /// Removes the socket, the lock, and the directory if nothing is left in it.

@@ -54,7 +54,7 @@ class StepRunnerTest : public testing::Test, public StepOwner<ToyMachine, ToyQue
     const Instant give_up = Clock::now() + seconds(60);
     while (!done()) {
       ASSERT_LT(Clock::now(), give_up);
-      reactor().turn(true);
+      reactor().turn_or_wait();
     }
   }
 

@@ -283,8 +283,8 @@ def check_manual_pages(tree, programs):
         for command in [(), *words]:
             text = top if not command else help_text(program, command)
             for option in sorted(set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text))):
-                # In mdoc(7) "--option" is written "Fl -option".
-                if not re.search(rf"(--|\bFl -){re.escape(option[2:])}(?![\w-])", page):
+                # In mdoc(7) "--option" is written "Fl -option", or "Fl o , -option".
+                if not re.search(rf"(--|\bFl (\S+ , )?-){re.escape(option[2:])}(?![\w-])", page):
                     called = " ".join([name, *command])
                     tree.find(pages[0], None, f"does not name {option} of {called}")
 

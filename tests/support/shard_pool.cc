@@ -48,7 +48,7 @@ bool ShardPool::run_until(const std::function<bool()>& done, Duration limit) {
       &reactor);
   reactor.arm(tick, Clock::now() + kTick);
   while (!done() && Clock::now() < deadline) {
-    reactor.turn(true);
+    reactor.turn_or_wait();
   }
   reactor.cancel(tick);
   return done();

@@ -358,7 +358,7 @@ TEST_F(UblkDeviceTest, AStartThatIsStoppedHalfWayLeavesNothing) {
       ended++;
     });
     for (int i = 0; i < turns && export_->info().state != "live"; i++) {
-      pool_->control().reactor().turn(true);
+      pool_->control().reactor().turn_or_wait();
     }
     live = export_->info().state == "live";
     export_->stop(true, [&](Status status) {

@@ -56,7 +56,7 @@ class ControllerTest : public testing::Test {
   bool turn_until(const std::function<bool()>& ready) {
     const Instant limit = Clock::now() + seconds(30);
     while (!ready()) {
-      shard_->reactor().turn(true);
+      shard_->reactor().turn_or_wait();
       if (Clock::now() > limit) return false;
     }
     return true;

@@ -370,7 +370,8 @@ TEST_F(LibraryTcpTest, EightSilentControllersOf64DelayNoOtherAndFailAtTheirStep)
     ControllerOptions options = initiator_->default_options();
     options.host.id.bytes[1] = static_cast<std::uint8_t>(i);
     options.host.nqn = uuid_nqn(options.host.id);
-    options.admin_timeout = seconds(10);
+    options.admin_timeout = seconds(5);
+    options.keep_alive = seconds(60);  // so that the target does not miss it before
     auto context = initiator_->connect_async(i % 8 == 0 ? silent_id : id(target_->options().subnqn),
                                              options, callbacks);
     ASSERT_TRUE(context) << context.error().text;
