@@ -47,6 +47,12 @@ Controller::Impl::Impl(const ShardSet& shards, const ControllerOptions& options,
             }
           },
           this),
+      look_again_timer_(
+          [](Timer&, void* self) {
+            auto* impl = static_cast<Impl*>(self);
+            impl->want_rescan(impl->announced_.missing());
+          },
+          this),
       closed_([](Deferred&, void* self) { static_cast<Impl*>(self)->on_all_closed(); }, this),
       rescan_([](Deferred&, void* self) { static_cast<Impl*>(self)->begin_rescan(); }, this) {}
 
@@ -56,6 +62,7 @@ Controller::Impl::~Impl() {
   reactor_.cancel(reconnect_timer_);
   reactor_.cancel(loss_timer_);
   reactor_.cancel(fast_fail_timer_);
+  reactor_.cancel(look_again_timer_);
   reactor_.cancel(closed_);
   reactor_.cancel(rescan_);
   keep_alive_.stop();

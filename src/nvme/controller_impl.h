@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/step_runner.h"
+#include "nvme/announced_namespaces.h"
 #include "nvme/async_events.h"
 #include "nvme/controller.h"
 #include "nvme/controller_init.h"
@@ -96,7 +97,8 @@ class Controller::Impl final : public QueuePairOwner,
   void begin_rescan();
   void rescan_ended(const ControllerInit& machine);
   void end_rescans(const Status& status);
-  void update_namespaces(const ControllerProfile& profile);
+  void look_again_if_missing(const NamespaceChanges& changes);
+  NamespaceChanges update_namespaces(const ControllerProfile& profile);
   void update_namespace(const NamespaceProfile& each, const ControllerProfile& profile,
                         NamespaceChanges& changes);
   void retire_namespace(std::uint32_t nsid, NamespaceFate fate, std::string reason,
@@ -157,8 +159,9 @@ class Controller::Impl final : public QueuePairOwner,
   bool rescan_wanted_ = false;
   bool rescan_all_ = false;                  ///< of the one that is wanted
   std::vector<std::uint32_t> rescan_nsids_;  ///< else only these, in any order
-  bool restart_ = false;                     ///< reset: once all is closed, begin anew
-  bool command_outstanding_ = false;         ///< a sequence's, perhaps of one that has ended
+  AnnouncedNamespaces announced_;
+  bool restart_ = false;              ///< reset: once all is closed, begin anew
+  bool command_outstanding_ = false;  ///< a sequence's, perhaps of one that has ended
   bool closing_ = false;
   bool abandoned_ = false;  ///< fail_io was called: never reconnect
   bool closed_reported_ = false;
@@ -168,6 +171,7 @@ class Controller::Impl final : public QueuePairOwner,
   Timer reconnect_timer_;
   Timer loss_timer_;
   Timer fast_fail_timer_;
+  Timer look_again_timer_;
   Deferred closed_;
   Deferred rescan_;
 };

@@ -44,6 +44,8 @@ void Controller::Impl::begin_rescan() {
     return;  // asked again once that has changed
   }
   rescan_wanted_ = false;
+  reactor_.cancel(look_again_timer_);
+  announced_.look_begins();
   rescan_running_ = std::exchange(rescan_waiting_, {});
   std::vector<std::uint32_t> only = std::exchange(rescan_nsids_, {});
   if (std::exchange(rescan_all_, false)) {
@@ -57,7 +59,7 @@ void Controller::Impl::begin_rescan() {
 void Controller::Impl::rescan_ended(const ControllerInit& machine) {
   Status status;
   if (machine.done()) {
-    update_namespaces(machine.profile());
+    look_again_if_missing(update_namespaces(machine.profile()));
   } else {
     log_warning("nvme", options_.name + ": looking at the namespaces failed: " +
                             machine.error().text + " (" + machine.error().step + ")");
@@ -73,10 +75,23 @@ void Controller::Impl::rescan_ended(const ControllerInit& machine) {
   reactor_.defer(rescan_);
 }
 
+void Controller::Impl::look_again_if_missing(const NamespaceChanges& changes) {
+  std::vector<std::uint32_t> accounted = changes.removed;
+  for (const std::unique_ptr<Namespace>& each : namespaces_) {
+    accounted.push_back(each->nsid());
+  }
+  const std::optional<Duration> pause = announced_.look_ended(accounted);
+  if (pause && state_ == ControllerState::kLive) {
+    reactor_.arm_after(look_again_timer_, *pause);
+  }
+}
+
 void Controller::Impl::end_rescans(const Status& status) {
   rescan_wanted_ = false;
   rescan_all_ = false;
   rescan_nsids_.clear();
+  reactor_.cancel(look_again_timer_);
+  announced_.clear();
   for (std::vector<Done>* each : {&rescan_running_, &rescan_waiting_}) {
     for (Done& done : std::exchange(*each, {})) {
       finish(done, status);
@@ -125,7 +140,7 @@ void Controller::Impl::update_namespace(const NamespaceProfile& each,
   namespaces_.insert(after, std::move(made));
 }
 
-void Controller::Impl::update_namespaces(const ControllerProfile& profile) {
+NamespaceChanges Controller::Impl::update_namespaces(const ControllerProfile& profile) {
   NamespaceChanges changes;
   std::vector<std::uint32_t> gone;
   for (const std::unique_ptr<Namespace>& known : namespaces_) {
@@ -150,6 +165,7 @@ void Controller::Impl::update_namespaces(const ControllerProfile& profile) {
   if (changes.any() && listener_ != nullptr && state_ != ControllerState::kConnecting) {
     listener_->namespaces_updated(changes);
   }
+  return changes;
 }
 
 void Controller::Impl::apply_ana_groups(std::span<const AnaGroup> groups) {
@@ -163,6 +179,7 @@ void Controller::Impl::apply_ana_groups(std::span<const AnaGroup> groups) {
 }
 
 void Controller::Impl::namespaces_changed(const std::vector<std::uint32_t>& nsids) {
+  announced_.announce(nsids);
   want_rescan(nsids);
   if (listener_ != nullptr) {
     listener_->namespaces_changed(nsids);

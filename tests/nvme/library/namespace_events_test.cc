@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "nvme/announced_namespaces.h"
 #include "nvme/library/library_fixture.h"
 
 namespace nvublk::nvme {
@@ -122,6 +123,47 @@ TEST_F(NamespaceEventsTest, WithoutReadingTheListAnyMayHaveChanged) {
   for (const auto& sqe : simulation_.admin_seen) {
     EXPECT_NE(sqe.admin_opcode(), AdminOpcode::kGetLogPage);
   }
+}
+
+// As Linux's target does.
+TEST_F(NamespaceEventsTest, ANamespaceThatIsAnnouncedBeforeItIsListedIsFound) {
+  attach();
+  int lists = 0;
+  simulation_.script = [&](const Request& request, spec::CompletionEntry&) {
+    if (request.sqe.admin_opcode() == AdminOpcode::kIdentify &&
+        (request.sqe.cdw10.get() & 0xff) == 2) {
+      lists++;
+      if (lists == 3) simulation_.controller.nsids = {1, 3, 8};
+    }
+    return false;
+  };
+  report_changed({8});
+  ASSERT_TRUE(updated(1));
+  EXPECT_EQ(updated_.added, Nsids{8});
+  EXPECT_EQ(lists, 3);
+  EXPECT_EQ(active(), (Nsids{1, 3, 8}));
+}
+
+TEST_F(NamespaceEventsTest, ANamespaceThatNeverComesIsNotLookedForForEver) {
+  AnnouncedNamespaces announced;
+  const Nsids there = {1};
+  announced.announce(Nsids{9, 1, 9});
+  int looks = 0;
+  Duration last{};
+  for (announced.look_begins();; announced.look_begins()) {
+    looks++;
+    const std::optional<Duration> pause = announced.look_ended(there);
+    if (!pause) break;
+    EXPECT_EQ(announced.missing(), Nsids{9});
+    EXPECT_GT(*pause, last);
+    last = *pause;
+    ASSERT_LT(looks, 10);
+  }
+  EXPECT_EQ(looks, 4);
+  EXPECT_TRUE(announced.missing().empty());
+  announced.announce(Nsids{9});
+  announced.look_begins();
+  EXPECT_TRUE(announced.look_ended(there).has_value()) << "another event counts anew";
 }
 
 TEST_F(NamespaceEventsTest, AListOfMoreThan1024NamespacesIsReadPageByPage) {
