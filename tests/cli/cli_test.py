@@ -30,7 +30,7 @@ class MainJob(CliTest):
             list(listed),
             ["device", "name", "controller", "nsid", "transport", "traddr", "trsvcid", "subnqn",
              "size_bytes", "block_size", "model", "serial", "uuid", "nguid", "eui64", "frontend",
-             "state"])
+             "state", "reason"])
         self.assertEqual(listed["device"], device)
         self.assertEqual((listed["name"], listed["size_bytes"], listed["block_size"]),
                          ("nvublk0n1", 128 << 20, 4096))
