@@ -46,13 +46,16 @@ end_fio() {
   fio_pid=
   grep -q 'err= 0' /tmp/fio.out || { cat /tmp/fio.out; return 1; }
 }
-fio_writes() { nvublk status -o json | jq '[.devices[] | select(.name == "nvublk0n1")][0].writes'; }
+fio_requests() {
+  nvublk status -o json |
+    jq '[.devices[] | select(.name == "nvublk0n1")][0] | .reads + .writes'
+}
 fio_goes_on() {
   local before
-  before=$(fio_writes)
-  wait_until 60 more_writes_than "$before"
+  before=$(fio_requests)
+  wait_until 60 more_requests_than "$before"
 }
-more_writes_than() { [ "$(fio_writes)" -gt "$1" ]; }
+more_requests_than() { [ "$(fio_requests)" -gt "$1" ]; }
 
 # try_frontend NAME RESIZES
 try_frontend() {
@@ -65,7 +68,7 @@ try_frontend() {
   add_namespace "$kNqn" 3 /run/ns3
   check "a new namespace becomes a device: $frontend" wait_until 60 has_device nvublk0n3
   third=$(device_of nvublk0n3 device)
-  check "and can be used: $frontend" verify_with_fio "$third" --size=8m
+  check "and can be used: $frontend" verify_with_fio "$third" --size=2m
   check "fio on the other goes on: $frontend" fio_goes_on
 
   check "the target resizes a namespace" resize_namespace 2 48
