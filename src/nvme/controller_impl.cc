@@ -276,6 +276,9 @@ void Controller::Impl::on_fabrics_connect_done(spec::NvmeStatus status,
 }
 
 void Controller::Impl::queue_connected(std::uint16_t) {
+  if (!transport_->limits().fabrics) {
+    admin_queue_.set_live();
+  }
   report(ControlOutcome{});
 }
 
@@ -350,6 +353,7 @@ Status Controller::Impl::make_io_queues() {
 }
 
 void Controller::Impl::connect_io_queues() {
+  transport_->controller_identified(init_->profile().identify);
   if (Status status = options_.application_queues ? Status{} : make_io_queues(); !status) {
     shards_.control->post([this, error = status.error()] { report_failure(error); });
     return;

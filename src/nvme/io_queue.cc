@@ -34,7 +34,7 @@ void IoQueue::fail_all(int error_number) {
 }
 
 void IoQueue::queue_connected(std::uint16_t) {
-  connect_.start(start_.cntlid);
+  connect_.start(start_.transport->limits().fabrics, start_.cntlid);
 }
 
 void IoQueue::queue_live(bool sq_flow_control_disabled) {

@@ -202,7 +202,7 @@ Status IoQueuePair::wait_connected() {
 }
 
 void IoQueuePair::queue_connected(std::uint16_t) {
-  connect_.start(cntlid_);
+  connect_.start(ledger_->transport().limits().fabrics, cntlid_);
 }
 
 // What waited leaves in the order in which it came.

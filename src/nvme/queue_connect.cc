@@ -14,7 +14,12 @@ QueueConnect::QueueConnect(QueuePair& queue_pair, const ControllerOptions& optio
       listener_(listener),
       data_(std::make_unique<spec::ConnectData>()) {}
 
-void QueueConnect::start(std::uint16_t cntlid) {
+void QueueConnect::start(bool fabrics, std::uint16_t cntlid) {
+  if (!fabrics) {
+    queue_pair_.set_live();
+    listener_.queue_live(false);
+    return;
+  }
   cntlid_ = cntlid;
   send(options_.disable_sq_flow_control);
 }

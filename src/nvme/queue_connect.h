@@ -25,9 +25,9 @@ class QueueConnect {
 
   QueueConnect(QueuePair& queue_pair, const ControllerOptions& options, Listener& listener);
 
-  /// Sends Connect for controller `cntlid`; the queue pair's transport is connected. A refusal
-  /// closes the queue pair.
-  void start(std::uint16_t cntlid);
+  /// Sends Connect for controller `cntlid`, unless the transport is not a fabric: then the queue
+  /// pair, whose transport is connected, is live at once. A refusal closes the queue pair.
+  void start(bool fabrics, std::uint16_t cntlid);
 
  private:
   void send(bool disable_sq_flow_control);

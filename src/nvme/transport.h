@@ -11,6 +11,7 @@
 #include "engine/shard.h"
 #include "nvme/request_table.h"
 #include "nvme/spec/cqe.h"
+#include "nvme/spec/identify.h"
 #include "nvme/spec/properties.h"
 #include "nvme/transport_id.h"
 
@@ -90,6 +91,9 @@ class Transport {
  public:
   virtual ~Transport() = default;
   virtual TransportLimits limits() const = 0;
+  /// What the controller says of itself: on the control shard, after each connect and before any
+  /// I/O queue connects.
+  virtual void controller_identified(const spec::IdentifyController& /*identify*/) {}
   /// A queue that is not connected yet. `shard` runs it; `requests` and `sink` outlive it. May be
   /// called on the queue's shard.
   virtual std::unique_ptr<QueueTransport> make_queue(Shard& shard,

@@ -59,7 +59,12 @@ LIBRARY = tuple("src/nvme/" + name for name in (
 # src/target is a program of its own, with threads and locks as servers have them.
 WORDS = [
     (r"std::(mutex|shared_mutex|condition_variable|lock_guard|unique_lock|scoped_lock)\b",
-     "shards share nothing: post a message", ("src/target/", "src/nvme/io_queue_ledger.")),
+     "shards share nothing: post a message", (
+         "src/target/", "src/nvme/io_queue_ledger.",
+         "src/nvme/pcie/dma_space.",       # one device's view of all shards' memory, changed when
+         "src/nvme/pcie/vfio_container.",  # a region is first used and when it ends
+         "src/nvme/pcie/bar_guard.cc",     # the process has one handler of SIGBUS
+     )),
     (r"std::(atomic|memory_order)",
      "shards share nothing: post a message, or use Counter", (
          "src/target/",
@@ -68,12 +73,16 @@ WORDS = [
          "src/engine/reactor.h",        # stop() from any thread
          "src/nvme/queue_pair.",        # its state, read for status
          "src/nvme/io_queue_ledger.",   # queue pairs on other shards than their controller
+         "src/nvme/pcie/bar_guard.cc",  # read by a signal handler
      )),
     (r"std::shared_ptr|std::make_shared|std::weak_ptr",
      "name the owner", (
          "src/target/", *LIBRARY,
          "src/engine/log.cc",           # spdlog's interface
          "src/service/",                # jobs of the control path with several steps
+         "src/nvme/pcie/admin_link.", "src/nvme/pcie/admin_queue.",  # a device stays open until the
+         "src/nvme/pcie/io_queue.", "src/nvme/pcie/pcie_",           # last queue of any shard lets
+         "src/nvme/pcie/vfio_device.",                               # go of it
      )),
     (r"std::(function|move_only_function)\b",
      "a function pointer and a context: this is the way of an I/O", (
@@ -81,6 +90,7 @@ WORDS = [
          "src/engine/block_export.h", "src/engine/blocking_call.",  # control path callbacks
          "src/nvme/controller", "src/ublk/", "src/fuse/",           # likewise: start, stop, drain
          "src/nvme/io_passthrough.",                                # likewise: the user's own
+         "src/nvme/pcie/admin_link.", "src/nvme/pcie/pcie_device.h",  # queues are made and deleted
      )),
     (r"std::(thread|jthread|async)\b", "threads are shards", (
         "src/target/", "src/engine/shard.", "src/engine/blocking_call.", "src/perf/worker.")),

@@ -1,6 +1,7 @@
 #include "support/block_workload.h"
 
 #include <cstring>
+#include <utility>
 
 #include "engine/check.h"
 
@@ -18,11 +19,15 @@ BlockWorkload::BlockWorkload(Shard& shard, BlockQueue& queue, const BlockGeometr
       state_(options.seed * 0x9e3779b97f4a7c15ull + 1),
       refill_([](Deferred&, void* self) { static_cast<BlockWorkload*>(self)->fill(); }, this) {
   CHECK(versions_.size() > options.depth);
-  for (Slot& slot : slots_) {
+  const std::size_t slot_bytes =
+      std::size_t{options.blocks_per_request} * geometry.block_size_bytes;
+  auto memory = DmaRegion::allocate(slots_.size() * slot_bytes);
+  CHECK(memory.has_value());
+  memory_ = std::move(*memory);
+  for (std::size_t i = 0; i < slots_.size(); i++) {
+    Slot& slot = slots_[i];
     slot.owner = this;
-    slot.buffer = std::make_unique<std::byte[]>(std::size_t{options.blocks_per_request} *
-                                                geometry.block_size_bytes);
-    slot.data = slot.buffer.get();
+    slot.data = memory_.data() + i * slot_bytes;
     slot.done = [](BlockRequest& request) {
       auto& ended = static_cast<Slot&>(request);
       ended.owner->ended(ended);
@@ -36,7 +41,10 @@ BlockWorkload::~BlockWorkload() {
 
 void BlockWorkload::start() {
   // The message is freed after it ran, so it only leads to the first fill().
-  shard_.post([this] { shard_.reactor().defer(refill_); });
+  shard_.post([this] {
+    shard_.reactor().dma_catalog().add(memory_entry_);
+    shard_.reactor().defer(refill_);
+  });
 }
 
 std::uint64_t BlockWorkload::random() {
@@ -47,7 +55,8 @@ std::uint64_t BlockWorkload::random() {
 }
 
 void BlockWorkload::fill() {
-  Shard::seal_current_thread(options_.seal);
+  // The first requests bring memory that a device may have to be told of.
+  Shard::seal_current_thread(options_.seal && started_ > 0);
   for (Slot& slot : slots_) {
     if (!slot.busy && started_ < options_.operations && !begin(slot)) {
       break;
@@ -55,6 +64,7 @@ void BlockWorkload::fill() {
   }
   if (completed_ == options_.operations) {
     Shard::seal_current_thread(false);
+    shard_.reactor().dma_catalog().remove(memory_entry_);
     finished_.store(true, std::memory_order_release);
   }
 }

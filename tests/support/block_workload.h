@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/block.h"
+#include "engine/dma_catalog.h"
 #include "engine/shard.h"
 
 namespace nvublk::test {
@@ -44,7 +45,6 @@ class BlockWorkload {
  private:
   struct Slot : BlockRequest {
     BlockWorkload* owner = nullptr;
-    std::unique_ptr<std::byte[]> buffer;
     std::uint64_t unit = 0;
     std::uint32_t version = 0;
     bool busy = false;
@@ -62,6 +62,8 @@ class BlockWorkload {
   const BlockGeometry geometry_;
   const Options options_;
   std::vector<Slot> slots_;
+  DmaRegion memory_;  // the data of all slots, as front-ends have it
+  DmaEntry memory_entry_{memory_};
   // What each unit (a request's worth of blocks) holds: 0 is zeroes, kUnknown is anything.
   static constexpr std::uint32_t kUnknown = 0xffffffff;
   std::vector<std::uint32_t> versions_;

@@ -1,0 +1,45 @@
+#include "nvme/pcie/pci_function.h"
+
+#include <charconv>
+#include <filesystem>
+#include <string>
+#include <system_error>
+
+namespace nvublk::nvme::pcie {
+
+namespace {
+
+// The last part of what a link of sysfs points to; empty if there is none.
+std::string link_name(const std::filesystem::path& link) {
+  std::error_code error;
+  return std::filesystem::read_symlink(link, error).filename().string();
+}
+
+}  // namespace
+
+Result<unsigned> vfio_group(const PciAddress& address) {
+  const std::string name = address.to_string();
+  const std::filesystem::path folder = "/sys/bus/pci/devices/" + name;
+  std::error_code error;
+  if (!std::filesystem::exists(folder, error)) {
+    return fail(ErrorCode::kNotFound, "there is no PCI device at " + name);
+  }
+  const std::string driver = link_name(folder / "driver");
+  if (driver != "vfio-pci") {
+    return fail(ErrorCode::kBusy,
+                name + (driver.empty() ? " has no driver" : " belongs to the driver " + driver) +
+                    "; give it to vfio-pci first: nvublk pci bind " + name);
+  }
+  const std::string group = link_name(folder / "iommu_group");
+  unsigned number = 0;
+  const auto read = std::from_chars(group.data(), group.data() + group.size(), number);
+  if (group.empty() || read.ec != std::errc() || read.ptr != group.data() + group.size()) {
+    return fail(ErrorCode::kUnsupported,
+                name +
+                    " has no IOMMU group: the IOMMU is off; boot with intel_iommu=on (AMD: "
+                    "enable it in the firmware), so that the drive reaches only our memory");
+  }
+  return number;
+}
+
+}  // namespace nvublk::nvme::pcie

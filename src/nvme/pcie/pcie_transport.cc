@@ -1,0 +1,53 @@
+#include "nvme/pcie/pcie_transport.h"
+
+#include <utility>
+
+#include "nvme/pci_address.h"
+#include "nvme/pcie/admin_queue.h"
+#include "nvme/pcie/io_queue.h"
+#include "nvme/pcie/vfio_device.h"
+
+namespace nvublk::nvme::pcie {
+
+namespace {
+
+// What the list of one page in each slot has room for, with any offset in the first page.
+constexpr std::uint32_t kMaxTransferBytes = 1024 * 1024;
+
+}  // namespace
+
+PcieTransport::PcieTransport(DeviceOpener opener) : opener_(std::move(opener)) {}
+
+TransportLimits PcieTransport::limits() const {
+  return {.fabrics = false,
+          .max_transfer_bytes = kMaxTransferBytes,
+          .prp = true,
+          .separate_metadata = true};
+}
+
+void PcieTransport::controller_identified(const spec::IdentifyController& identify) {
+  link_->identified(identify);
+}
+
+std::unique_ptr<QueueTransport> PcieTransport::make_queue(Shard& shard,
+                                                          const QueueTransportOptions& options,
+                                                          RequestTable& requests,
+                                                          QueueTransportSink& sink) {
+  if (options.qid == 0) {
+    return std::make_unique<PcieAdminQueue>(shard, opener_, link_, requests, sink);
+  }
+  return std::make_unique<PcieIoQueue>(shard, options.qid, link_, requests, sink);
+}
+
+Result<std::unique_ptr<Transport>> make_pcie_transport(const TransportOptions& options) {
+  const Result<PciAddress> address = PciAddress::parse(options.id.traddr);
+  if (!address) {
+    return std::unexpected(address.error());
+  }
+  return std::make_unique<PcieTransport>(
+      [address = *address]() -> Result<std::shared_ptr<PcieDevice>> {
+        return VfioDevice::open(address);
+      });
+}
+
+}  // namespace nvublk::nvme::pcie

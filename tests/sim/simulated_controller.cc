@@ -1,0 +1,514 @@
+#include "sim/simulated_controller.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include <sys/eventfd.h>
+
+#include "engine/check.h"
+#include "nvme/spec/dsm.h"
+
+namespace nvublk::sim {
+
+using nvme::ControlAction;
+using nvme::spec::AdminOpcode;
+using nvme::spec::CommandStatus;
+using nvme::spec::CompletionEntry;
+using nvme::spec::GenericStatus;
+using nvme::spec::NvmeStatus;
+using nvme::spec::NvmOpcode;
+using nvme::spec::Property;
+using nvme::spec::SubmissionEntry;
+
+namespace {
+
+constexpr std::uint32_t kBarBytes = 8192;
+constexpr std::uint64_t kPage = 4096;
+constexpr std::uint32_t kBlock = 4096;
+// Beyond any pointer of a process, so that one that was not translated is found out.
+constexpr std::uint64_t kHuge = std::uint64_t{1} << 40;
+
+}  // namespace
+
+SimulatedController::SimulatedController(const Options& options)
+    : options_(options),
+      random_(options.seed),
+      bar_words_(kBarBytes / 8),
+      bar_(reinterpret_cast<std::byte*>(bar_words_.data()), kBarBytes),
+      media_(options.size_blocks * kBlock) {
+  for (unsigned i = 0; i < options.interrupts; i++) {
+    interrupts_.emplace_back(::eventfd(0, EFD_CLOEXEC));
+  }
+  removal_.reset(::eventfd(0, EFD_CLOEXEC));
+  perfect_.nsids = {1};
+  perfect_.size_blocks = options.size_blocks;
+  perfect_.queue_count = options.io_queues;
+  revive();
+  if (options.enabled_at_start) {
+    word(Property::kCc) = 1;
+    word(Property::kCsts) = nvme::spec::Csts::kReady;
+    enabled_ = true;
+  }
+}
+
+SimulatedController::~SimulatedController() = default;
+
+void SimulatedController::revive() {
+  std::ranges::fill(bar_words_, 0);
+  gone_ = false;
+  enabled_ = false;
+  admin_.reset();
+  queues_.clear();
+  event_requests_.clear();
+  shadows_ = 0;
+  // MQES, TO of 500 ms, NVM command set.
+  const std::uint64_t cap = (options_.max_queue_entries - 1) | (1ull << 24) | (1ull << 37);
+  word(Property::kCap) = static_cast<std::uint32_t>(cap);
+  word(4u) = static_cast<std::uint32_t>(cap >> 32);
+  word(Property::kVs) = nvme::spec::Vs::make(2, 0).raw;
+}
+
+void SimulatedController::ask_for_removal() {
+  ::eventfd_write(removal_.get(), 1);
+}
+
+Result<std::uint64_t> SimulatedController::map(std::span<std::byte> memory) {
+  CHECK(reinterpret_cast<std::uintptr_t>(memory.data()) % kPage == 0);
+  const std::uint64_t address = kHuge + next_address_;
+  next_address_ += (memory.size() + kPage - 1) / kPage * kPage + kPage;
+  mappings_[address] = {memory.data(), memory.size()};
+  return address;
+}
+
+void SimulatedController::unmap(std::span<std::byte> memory, std::uint64_t address) {
+  const auto found = mappings_.find(address);
+  if (found == mappings_.end() || found->second.memory != memory.data()) {
+    violate("unmapped what was not mapped");
+    return;
+  }
+  const auto inside = [&](std::uint64_t at) {
+    return at >= address && at < address + found->second.length;
+  };
+  if (enabled_ && admin_ && (inside(admin_->sq) || inside(admin_->cq))) {
+    violate("unmapped the admin queue of an enabled controller");
+  }
+  for (const auto& [qid, queue] : queues_) {
+    if (gone_) {
+      break;  // it reaches nothing
+    }
+    if (inside(queue.cq) || (queue.has_sq && inside(queue.sq))) {
+      violate("unmapped queue " + std::to_string(qid) + ", which exists");
+    }
+  }
+  mappings_.erase(found);
+}
+
+void SimulatedController::stop_dma() {
+  disable();
+}
+
+std::byte* SimulatedController::host(std::uint64_t address, std::uint64_t length) {
+  auto next = mappings_.upper_bound(address);
+  if (next == mappings_.begin()) {
+    violate("DMA to an address that is not mapped");
+    return nullptr;
+  }
+  const auto& [begin, mapping] = *std::prev(next);
+  if (address - begin > mapping.length || length > mapping.length - (address - begin)) {
+    violate("DMA past the end of a mapping");
+    return nullptr;
+  }
+  return mapping.memory + (address - begin);
+}
+
+unsigned SimulatedController::step() {
+  if (gone_) {
+    return 0;
+  }
+  const nvme::spec::Cc cc{word(Property::kCc)};
+  if (cc.enabled() != enabled_) {
+    if (never_ready) {
+      return 0;
+    }
+    if (cc.enabled()) {
+      enable();
+    } else {
+      disable();
+    }
+  }
+  if (!enabled_ || !admin_) {
+    return 0;
+  }
+  if (cc.shn() != nvme::spec::ShutdownNotification::kNone) {
+    word(Property::kCsts) |= nvme::spec::Csts::kShutdownComplete;
+  }
+  unsigned count = run_queue(*admin_);
+  for (auto& [qid, queue] : queues_) {
+    if (queue.has_sq && !gone_) {
+      count += run_queue(queue);
+    }
+  }
+  return count;
+}
+
+void SimulatedController::enable() {
+  const nvme::spec::Aqa aqa{word(Property::kAqa)};
+  admin_.emplace();
+  admin_->sq = word(Property::kAsq) | std::uint64_t{word(0x2cu)} << 32;
+  admin_->cq = word(Property::kAcq) | std::uint64_t{word(0x34u)} << 32;
+  admin_->sq_entries = aqa.sq_entries();
+  admin_->cq_entries = aqa.cq_entries();
+  admin_->has_sq = true;
+  admin_->interrupts = options_.interrupts > 0;
+  enabled_ = true;
+  word(Property::kCsts) = nvme::spec::Csts::kReady;
+}
+
+void SimulatedController::disable() {
+  enabled_ = false;
+  admin_.reset();
+  queues_.clear();
+  event_requests_.clear();
+  std::memset(bar_.data() + nvme::spec::kDoorbellOffset, 0,
+              kBarBytes - nvme::spec::kDoorbellOffset);
+  word(Property::kCsts) = 0;
+}
+
+std::uint32_t SimulatedController::shadow(std::uint16_t qid, bool completion, std::uint32_t event) {
+  const std::uint64_t place = (2u * qid + (completion ? 1 : 0)) * 4;
+  std::byte* events = host(events_ + place, 4);
+  const std::byte* value = host(shadows_ + place, 4);
+  std::uint32_t at = 0;
+  if (events != nullptr && value != nullptr) {
+    std::memcpy(&at, value, 4);
+    event = completion ? event : at;
+    std::memcpy(events, &event, 4);
+  }
+  return at;
+}
+
+// As a controller that sleeps: it looks at the shadow when the register was rung, and says then
+// from where on it wants to be rung again. A host that does not ring when it must is stuck.
+std::uint32_t SimulatedController::tail_of(Queue& queue) {
+  const std::uint32_t rung = doorbell(queue.qid, false);
+  if (shadows_ == 0 || queue.qid == 0) {
+    return rung;
+  }
+  if (rung == queue.rung) {
+    return queue.sq_head;
+  }
+  queue.rung = rung;
+  return shadow(queue.qid, false, 0);
+}
+
+std::uint32_t SimulatedController::head_of(const Queue& queue) {
+  return shadows_ == 0 || queue.qid == 0 ? doorbell(queue.qid, true)
+                                         : shadow(queue.qid, true, 0xffff);
+}
+
+unsigned SimulatedController::run_queue(Queue& queue) {
+  unsigned count = 0;
+  const std::uint32_t tail = tail_of(queue);
+  if (tail >= queue.sq_entries) {
+    violate("a doorbell beyond the end of its queue");
+    return 0;
+  }
+  const std::uint16_t qid = queue.qid;
+  while (queue.sq_head != tail && !gone_ && enabled_) {
+    SubmissionEntry sqe;
+    const std::byte* entry = host(queue.sq + queue.sq_head * 64ull, 64);
+    if (entry == nullptr) {
+      return count;
+    }
+    std::memcpy(&sqe, entry, sizeof(sqe));
+    queue.sq_head = (queue.sq_head + 1) % queue.sq_entries;
+    count++;
+    if (qid == 0) {
+      admin(queue, sqe);
+    } else {
+      io_commands_++;
+      io(queue, sqe);
+    }
+  }
+  while (!queue.done.empty() && post_done(queue)) {
+  }
+  return count;
+}
+
+void SimulatedController::admin(Queue& queue, const SubmissionEntry& sqe) {
+  CompletionEntry entry;
+  entry.cid = sqe.cid;
+  if (sqe.admin_opcode() == AdminOpcode::kAsyncEventRequest) {
+    event_requests_.push_back(sqe.cid.get());
+    return;
+  }
+  if (mute_admin) {
+    return;
+  }
+  bool known = false;
+  entry.set_status(manage_queue(sqe, known));
+  if (!known) {
+    ControlAction action;
+    action.kind = ControlAction::Kind::kAdminCommand;
+    action.sqe = sqe;
+    std::byte* data = nullptr;
+    if (sqe.direction() == nvme::spec::DataDirection::kControllerToHost) {
+      data = host(sqe.prps().prp1.get(), kPage);
+      action.data = {data, data == nullptr ? 0 : kPage};
+    }
+    if (sqe.admin_opcode() == AdminOpcode::kDoorbellBufferConfig) {
+      shadows_ = sqe.prps().prp1.get();
+      events_ = sqe.prps().prp2.get();
+    }
+    entry.set_result(perfect_.answer(action).value);
+    if (options_.shadow_doorbells && data != nullptr &&
+        sqe.admin_opcode() == AdminOpcode::kIdentify && sqe.cdw10.get() == 1) {
+      data[257] |= std::byte{1};  // OACS: Doorbell Buffer Config
+    }
+    if (data != nullptr && sqe.admin_opcode() == AdminOpcode::kIdentify && sqe.cdw10.get() == 1) {
+      std::memset(data + 514, 0, 2);  // MAXCMD: that is for fabrics
+    }
+  }
+  post(queue, entry);
+}
+
+NvmeStatus SimulatedController::manage_queue(const SubmissionEntry& sqe, bool& known) {
+  known = true;
+  const auto qid = static_cast<std::uint16_t>(sqe.cdw10.get() & 0xffff);
+  switch (sqe.admin_opcode()) {
+    case AdminOpcode::kCreateIoCompletionQueue:
+      return create_cq(sqe);
+    case AdminOpcode::kCreateIoSubmissionQueue:
+      return create_sq(sqe);
+    case AdminOpcode::kDeleteIoSubmissionQueue:
+      if (keep_queues) {
+        return NvmeStatus::make(GenericStatus::kInternalError);
+      }
+      if (!queues_.contains(qid) || !queues_[qid].has_sq) {
+        return NvmeStatus::make(CommandStatus::kInvalidQueueIdentifier);
+      }
+      queues_[qid].has_sq = false;
+      return {};
+    case AdminOpcode::kDeleteIoCompletionQueue:
+      if (!queues_.contains(qid)) {
+        return NvmeStatus::make(CommandStatus::kInvalidQueueIdentifier);
+      }
+      if (queues_[qid].has_sq) {
+        violate("deleted a completion queue before its submission queue");
+        return NvmeStatus::make(GenericStatus::kInvalidField);
+      }
+      queues_.erase(qid);
+      return {};
+    default:
+      known = false;
+      return {};
+  }
+}
+
+NvmeStatus SimulatedController::create_cq(const SubmissionEntry& sqe) {
+  const auto qid = static_cast<std::uint16_t>(sqe.cdw10.get() & 0xffff);
+  if (refuse_queues || qid == 0 || qid > options_.io_queues || queues_.contains(qid)) {
+    return NvmeStatus::make(CommandStatus::kInvalidQueueIdentifier);
+  }
+  Queue queue;
+  queue.qid = qid;
+  queue.cq = sqe.prps().prp1.get();
+  queue.cq_entries = (sqe.cdw10.get() >> 16) + 1;
+  queue.interrupts = (sqe.cdw11.get() & 2) != 0;
+  queue.vector = static_cast<std::uint16_t>(sqe.cdw11.get() >> 16);
+  if ((sqe.cdw11.get() & 1) == 0 || queue.cq % kPage != 0 || queue.vector >= options_.interrupts) {
+    violate("a completion queue with wrong attributes");
+  }
+  doorbell(qid, true) = 0;
+  queues_[qid] = std::move(queue);
+  return {};
+}
+
+NvmeStatus SimulatedController::create_sq(const SubmissionEntry& sqe) {
+  const auto qid = static_cast<std::uint16_t>(sqe.cdw10.get() & 0xffff);
+  if (!queues_.contains(qid) || (sqe.cdw11.get() >> 16) != qid) {
+    return NvmeStatus::make(CommandStatus::kInvalidQueueIdentifier);
+  }
+  Queue& queue = queues_[qid];
+  queue.sq = sqe.prps().prp1.get();
+  queue.sq_entries = (sqe.cdw10.get() >> 16) + 1;
+  queue.has_sq = true;
+  queue.rung = 0;
+  doorbell(qid, false) = 0;
+  return {};
+}
+
+void SimulatedController::io(Queue& queue, const SubmissionEntry& sqe) {
+  CompletionEntry entry;
+  entry.cid = sqe.cid;
+  const std::uint64_t lba = sqe.cdw10.get() | std::uint64_t{sqe.cdw11.get()} << 32;
+  const std::uint64_t blocks = (sqe.cdw12.get() & 0xffff) + 1;
+  NvmeStatus status;
+  const auto range = [&](std::uint64_t first, std::uint64_t count) -> std::byte* {
+    if (first >= options_.size_blocks || count > options_.size_blocks - first) {
+      status = NvmeStatus::make(GenericStatus::kLbaOutOfRange, true);
+      return nullptr;
+    }
+    return media_.data() + first * kBlock;
+  };
+  switch (sqe.nvm_opcode()) {
+    case NvmOpcode::kRead:
+    case NvmOpcode::kWrite:
+      if (std::byte* media = range(lba, blocks)) {
+        status = move(sqe, media, blocks * kBlock, sqe.nvm_opcode() == NvmOpcode::kWrite);
+      }
+      break;
+    case NvmOpcode::kWriteZeroes:
+      if (std::byte* media = range(lba, blocks)) {
+        std::memset(media, 0, blocks * kBlock);
+      }
+      break;
+    case NvmOpcode::kDatasetManagement: {
+      nvme::spec::DsmRange dsm;
+      if (const std::byte* data = host(sqe.prps().prp1.get(), sizeof(dsm))) {
+        std::memcpy(&dsm, data, sizeof(dsm));
+        if (std::byte* media = range(dsm.slba.get(), dsm.nlb.get())) {
+          std::memset(media, 0, std::uint64_t{dsm.nlb.get()} * kBlock);
+        }
+      }
+      break;
+    }
+    case NvmOpcode::kFlush:
+      break;
+    default:
+      status = NvmeStatus::make(GenericStatus::kInvalidOpcode, true);
+  }
+  entry.set_status(status);
+  queue.done.push_back(entry);
+}
+
+// Follows PRPs as the specification says, and not as our own code does. [Base 2.1 §4.3.1]
+NvmeStatus SimulatedController::move(const SubmissionEntry& sqe, std::byte* media,
+                                     std::uint64_t length, bool write) {
+  const auto invalid = NvmeStatus::make(GenericStatus::kPrpOffsetInvalid, true);
+  std::uint64_t at = sqe.prps().prp1.get();
+  std::uint64_t piece = std::min(length, kPage - at % kPage);
+  std::uint64_t list = 0;
+  bool first = true;
+  while (true) {
+    std::byte* memory = host(at, piece);
+    if (memory == nullptr) {
+      return invalid;
+    }
+    std::memcpy(write ? media : memory, write ? memory : media, piece);
+    media += piece;
+    length -= piece;
+    if (length == 0) {
+      return {};
+    }
+    if (first && length <= kPage) {
+      at = sqe.prps().prp2.get();
+    } else {
+      list = first ? sqe.prps().prp2.get() : list + 8;
+      const std::byte* entry = host(list, 8);
+      if (entry == nullptr) {
+        return invalid;
+      }
+      std::memcpy(&at, entry, 8);
+      if (list % kPage == kPage - 8 && length > kPage) {
+        list = at;
+        entry = host(list, 8);
+        if (entry == nullptr) {
+          return invalid;
+        }
+        std::memcpy(&at, entry, 8);
+      }
+    }
+    if (at % kPage != 0) {
+      violate("a PRP with an offset that is not the first one");
+      return invalid;
+    }
+    first = false;
+    piece = std::min(length, kPage);
+  }
+}
+
+bool SimulatedController::post_done(Queue& queue) {
+  const std::uint32_t head = head_of(queue);
+  if ((queue.cq_tail + 1) % queue.cq_entries == head) {
+    violate("a completion queue is full");
+    return false;
+  }
+  std::size_t which = 0;
+  if (options_.out_of_order) {
+    which = random_() % queue.done.size();
+  }
+  CompletionEntry entry = queue.done[which];
+  queue.done.erase(queue.done.begin() + static_cast<std::ptrdiff_t>(which));
+  if (strike_at_ >= 0 && strike_at_-- == 0) {
+    struck_ = true;
+    return strike(queue, entry);
+  }
+  post(queue, entry);
+  return true;
+}
+
+bool SimulatedController::strike(Queue& queue, CompletionEntry& entry) {
+  switch (std::exchange(fault_, DeviceFault::kNone)) {
+    case DeviceFault::kNone:
+      post(queue, entry);
+      return true;
+    case DeviceFault::kStalePhase:
+      post(queue, entry, true);
+      return false;
+    case DeviceFault::kWrongCid:
+      entry.cid = static_cast<std::uint16_t>(entry.cid.get() ^ 0x4000);
+      post(queue, entry);
+      return true;
+    case DeviceFault::kWrongQueue: {
+      Queue other = queue;
+      other.qid++;
+      post(other, entry);
+      queue.cq_tail = other.cq_tail;
+      queue.phase = other.phase;
+      return true;
+    }
+    case DeviceFault::kTwice:
+      post(queue, entry);
+      post(queue, entry);
+      return true;
+    case DeviceFault::kFatal:
+      word(Property::kCsts) |= nvme::spec::Csts::kFatal;
+      queue.done.clear();
+      queue.has_sq = false;
+      return false;
+    case DeviceFault::kGone:
+      gone_ = true;
+      enabled_ = false;
+      queue.done.clear();
+      std::memset(bar_.data(), 0xff, bar_.size());
+      return false;
+    case DeviceFault::kErrorStatus:
+      entry.set_status(NvmeStatus::make(GenericStatus::kNamespaceNotReady));
+      post(queue, entry);
+      return true;
+  }
+  return true;
+}
+
+void SimulatedController::post(Queue& queue, CompletionEntry entry, bool stale) {
+  entry.sqhd = static_cast<std::uint16_t>(queue.sq_head);
+  entry.sqid = queue.qid;
+  entry.set_status(entry.status(), stale ? !queue.phase : queue.phase);
+  std::byte* memory = host(queue.cq + queue.cq_tail * 16ull, 16);
+  if (memory == nullptr) {
+    return;
+  }
+  std::memcpy(memory, &entry, sizeof(entry));
+  queue.cq_tail++;
+  if (queue.cq_tail == queue.cq_entries) {
+    queue.cq_tail = 0;
+    queue.phase = !queue.phase;
+  }
+  if (queue.interrupts && queue.vector < interrupts_.size()) {
+    ::eventfd_write(interrupts_[queue.vector].get(), 1);
+  }
+}
+
+}  // namespace nvublk::sim

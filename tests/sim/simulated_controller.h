@@ -1,0 +1,162 @@
+#pragma once
+
+// An NVMe controller behind PCIe that is all memory: registers, doorbells, queues, one namespace's
+// data. It looks at them when step() is called, as the device would at any moment; with one thread
+// every run of a seed is the same. It keeps account of what a host must not do, and misbehaves when
+// asked to.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/fd.h"
+#include "nvme/controller/perfect_controller.h"
+#include "nvme/pcie/pcie_device.h"
+#include "nvme/spec/cqe.h"
+#include "nvme/spec/sqe.h"
+
+namespace nvublk::sim {
+
+/// What goes wrong, at the I/O completion that arm_fault() names.
+enum class DeviceFault {
+  kNone,
+  kStalePhase,   ///< the completion has the phase tag of the last round
+  kWrongCid,     ///< it names a command that is not outstanding
+  kWrongQueue,   ///< it names another submission queue
+  kTwice,        ///< it comes twice
+  kFatal,        ///< instead of it, CSTS.CFS
+  kGone,         ///< instead of it, all registers read ones until revive()
+  kErrorStatus,  ///< it says that the command may be tried again
+};
+
+class SimulatedController final : public nvme::pcie::PcieDevice {
+ public:
+  struct Options {
+    std::uint64_t seed = 1;
+    unsigned interrupts = 4;
+    std::uint32_t io_queues = 4;
+    std::uint32_t max_queue_entries = 1024;
+    std::uint64_t size_blocks = 65536;  ///< of 4096 bytes
+    bool out_of_order = false;          ///< completions of I/O in any order
+    bool shadow_doorbells = false;
+    bool enabled_at_start = true;  ///< as a driver that crashed leaves it
+  };
+
+  explicit SimulatedController(const Options& options);
+  ~SimulatedController() override;
+
+  // PcieDevice
+  nvme::pcie::Registers registers() override { return nvme::pcie::Registers(bar_); }
+  Result<std::uint64_t> map(std::span<std::byte> memory) override;
+  void unmap(std::span<std::byte> memory, std::uint64_t address) override;
+  unsigned interrupt_count() const override { return options_.interrupts; }
+  int interrupt_fd(unsigned vector) const override { return interrupts_[vector].get(); }
+  int removal_fd() const override { return removal_.get(); }
+  void stop_dma() override;
+
+  /// Looks at registers and doorbells, does what they ask; returns how many commands it took.
+  unsigned step();
+
+  /// Has `fault` strike at the `at`-th I/O completion from now on.
+  void arm_fault(DeviceFault fault, std::int64_t at) {
+    fault_ = fault;
+    strike_at_ = at;
+    struck_ = false;
+  }
+  bool never_ready = false;    ///< CSTS.RDY stays as it is
+  bool mute_admin = false;     ///< admin commands get no answer
+  bool refuse_queues = false;  ///< creating an I/O queue fails
+  bool keep_queues = false;    ///< deleting one fails
+  /// As if the kernel wanted the device back.
+  void ask_for_removal();
+  /// The device is back after kGone.
+  void revive();
+
+  /// What the host did that it must not do.
+  const std::vector<std::string>& violations() const { return violations_; }
+  std::uint64_t io_commands() const { return io_commands_; }
+  std::size_t io_queue_count() const { return queues_.size(); }
+  std::size_t mapping_count() const { return mappings_.size(); }
+  bool struck() const { return struck_; }
+  bool has_shadows() const { return shadows_ != 0; }
+  bool gone() const { return gone_; }
+
+ private:
+  struct Queue {
+    std::uint16_t qid = 0;
+    std::uint64_t sq = 0;
+    std::uint64_t cq = 0;
+    std::uint32_t sq_entries = 0;
+    std::uint32_t cq_entries = 0;
+    std::uint32_t sq_head = 0;
+    std::uint32_t cq_tail = 0;
+    std::uint32_t rung = 0;  // the submission doorbell when it was last looked at
+    bool phase = true;
+    bool has_sq = false;
+    bool interrupts = false;
+    std::uint16_t vector = 0;
+    std::vector<nvme::spec::CompletionEntry> done;  // I/O, not posted yet
+  };
+
+  void enable();
+  void disable();
+  unsigned run_queue(Queue& queue);
+  void admin(Queue& queue, const nvme::spec::SubmissionEntry& sqe);
+  nvme::spec::NvmeStatus manage_queue(const nvme::spec::SubmissionEntry& sqe, bool& known);
+  nvme::spec::NvmeStatus create_cq(const nvme::spec::SubmissionEntry& sqe);
+  nvme::spec::NvmeStatus create_sq(const nvme::spec::SubmissionEntry& sqe);
+  void io(Queue& queue, const nvme::spec::SubmissionEntry& sqe);
+  nvme::spec::NvmeStatus move(const nvme::spec::SubmissionEntry& sqe, std::byte* media,
+                              std::uint64_t length, bool write);
+  bool post_done(Queue& queue);
+  bool strike(Queue& queue, nvme::spec::CompletionEntry& entry);
+  void post(Queue& queue, nvme::spec::CompletionEntry entry, bool stale = false);
+  std::uint32_t& word(std::uint32_t offset) {
+    return *reinterpret_cast<std::uint32_t*>(bar_.data() + offset);
+  }
+  std::uint32_t& word(nvme::spec::Property property) {
+    return word(static_cast<std::uint32_t>(property));
+  }
+  std::uint32_t& doorbell(std::uint16_t qid, bool completion) {
+    return word(nvme::spec::kDoorbellOffset + (2u * qid + (completion ? 1 : 0)) * 4);
+  }
+  std::byte* host(std::uint64_t address, std::uint64_t length);
+  std::uint32_t tail_of(Queue& queue);
+  std::uint32_t head_of(const Queue& queue);
+  std::uint32_t shadow(std::uint16_t qid, bool completion, std::uint32_t event);
+  void violate(std::string what) { violations_.push_back(std::move(what)); }
+
+  const Options options_;
+  std::mt19937_64 random_;
+  alignas(8) std::vector<std::uint64_t> bar_words_;
+  std::span<std::byte> bar_;
+  std::vector<std::byte> media_;
+  std::vector<UniqueFd> interrupts_;
+  UniqueFd removal_;
+  nvme::PerfectController perfect_;
+  struct Mapping {
+    std::byte* memory = nullptr;
+    std::uint64_t length = 0;
+  };
+  std::map<std::uint64_t, Mapping> mappings_;
+  std::uint64_t next_address_ = 0x100000;
+  bool enabled_ = false;
+  bool gone_ = false;
+  DeviceFault fault_ = DeviceFault::kNone;
+  std::int64_t strike_at_ = -1;
+  bool struck_ = false;
+  std::optional<Queue> admin_;
+  std::map<std::uint16_t, Queue> queues_;
+  std::deque<std::uint16_t> event_requests_;
+  std::uint64_t shadows_ = 0;
+  std::uint64_t events_ = 0;
+  std::uint64_t io_commands_ = 0;
+  std::vector<std::string> violations_;
+};
+
+}  // namespace nvublk::sim
