@@ -98,6 +98,11 @@ Status check_controller_name(std::string_view name) {
   return {};
 }
 
+const std::string& AttachRequest::subject() const {
+  const nvme::TransportId& id = controller.transport.id;
+  return id.is_fabrics() ? id.subnqn : id.traddr;
+}
+
 Status AttachRequest::check() const {
   if (!controller.name.empty()) {
     if (Status named = check_controller_name(controller.name); !named) {

@@ -31,6 +31,8 @@ struct AttachRequest {
   unsigned depth = 128;
   bool read_only = false;
 
+  /// What is attached, by name: the subsystem's NQN, or the address of a local drive.
+  const std::string& subject() const;
   /// Checks ranges and what belongs together.
   Status check() const;
   Json to_params() const;

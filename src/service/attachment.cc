@@ -61,6 +61,7 @@ Attachment::Attachment(const AttachmentEnvironment& environment, AttachRequest r
     : environment_(environment),
       request_(std::move(request)),
       checking_(*environment.shards.control),
+      lease_(*environment.shards.control),
       overdue_([](Timer&, void* context) { static_cast<Attachment*>(context)->stop_overdue(); },
                this),
       bury_(
@@ -82,7 +83,8 @@ void Attachment::start(Done done) {
 }
 
 bool Attachment::attaching() const {
-  return phase_ == Phase::kChoosing || phase_ == Phase::kConnecting || phase_ == Phase::kStarting;
+  return phase_ == Phase::kChoosing || phase_ == Phase::kTaking || phase_ == Phase::kConnecting ||
+         phase_ == Phase::kStarting;
 }
 
 void Attachment::frontend_chosen(Result<std::string> name) {
@@ -93,6 +95,20 @@ void Attachment::frontend_chosen(Result<std::string> name) {
     return;
   }
   frontend_ = std::move(*name);
+  phase_ = Phase::kTaking;
+  lease_.take(request_.controller.transport.id,
+              [this](Status status) { taken(std::move(status)); });
+}
+
+void Attachment::taken(Status drive) {
+  if (drive && !cancelled_.empty()) {
+    drive = fail(ErrorCode::kCancelled, cancelled_);
+  }
+  if (!drive) {
+    outcome_ = std::move(drive);
+    end();
+    return;
+  }
   phase_ = Phase::kConnecting;
   controller_->connect([this](Status status) { connected(std::move(status)); });
 }
@@ -131,8 +147,8 @@ Error Attachment::missing_namespace(std::uint32_t nsid) const {
   for (const nvme::Namespace* block : controller_->namespaces()) {
     present.push_back(block->nsid());
   }
-  const std::string& subnqn = request_.controller.transport.id.subnqn;
-  std::string text = "namespace " + std::to_string(nsid) + " does not exist on " + subnqn;
+  std::string text =
+      "namespace " + std::to_string(nsid) + " does not exist on " + request_.subject();
   text += present.empty() ? "; it has none" : "; it has " + join(present);
   return Error::make(ErrorCode::kNotFound, std::move(text));
 }
@@ -164,8 +180,7 @@ Status Attachment::choose_namespaces() {
     }
   }
   if (chosen.empty()) {
-    return fail(ErrorCode::kNotFound,
-                request_.controller.transport.id.subnqn + why_none(controller_->namespaces()));
+    return fail(ErrorCode::kNotFound, request_.subject() + why_none(controller_->namespaces()));
   }
   std::sort(chosen.begin(), chosen.end(), [](const nvme::Namespace* a, const nvme::Namespace* b) {
     return a->nsid() < b->nsid();
@@ -405,6 +420,11 @@ void Attachment::finish(Status status) {
 }
 
 void Attachment::end() {
+  phase_ = Phase::kGivingBack;
+  lease_.give_back([this] { ended(); });
+}
+
+void Attachment::ended() {
   phase_ = Phase::kEnded;
   environment_.owner->attachment_ended(*this);
   finish(std::exchange(outcome_, {}));

@@ -21,6 +21,7 @@
 #include "nvme/controller.h"
 #include "service/attach_request.h"
 #include "service/frontends.h"
+#include "service/pci_lease.h"
 
 namespace nvublk::service {
 
@@ -79,6 +80,8 @@ class Attachment final : private nvme::ControllerListener {
   /// last one. Without `force` nothing is touched when one of them is in use. While start() runs,
   /// it is cancelled; `done` runs when that is through.
   void detach(const std::vector<std::uint32_t>& nsids, bool force, Done done);
+  /// Whether a local drive is left with vfio-pci when the attachment ends.
+  void keep_bound(bool keep) { lease_.keep(keep); }
 
   const std::string& name() const { return controller_->name(); }
   const AttachRequest& request() const { return request_; }
@@ -96,6 +99,7 @@ class Attachment final : private nvme::ControllerListener {
   enum class Phase : std::uint8_t {
     kNew,
     kChoosing,  ///< looks which front-end there is
+    kTaking,    ///< takes a local drive from the kernel
     kConnecting,
     kStarting,  ///< devices start, one after the other
     kLive,
@@ -103,6 +107,7 @@ class Attachment final : private nvme::ControllerListener {
     kChecking,  ///< looks whether one of targets_ is in use
     kStopping,  ///< devices of targets_ stop, one after the other
     kDisconnecting,
+    kGivingBack,  ///< a local drive, to the kernel
     kEnded,
   };
 
@@ -121,6 +126,7 @@ class Attachment final : private nvme::ControllerListener {
 
   bool attaching() const;
   void frontend_chosen(Result<std::string> name);
+  void taken(Status drive);
   void connected(Status status);
   Status choose_namespaces();
   Error missing_namespace(std::uint32_t nsid) const;
@@ -136,6 +142,7 @@ class Attachment final : private nvme::ControllerListener {
   void disconnect();
   void finish(Status status);
   void end();
+  void ended();
   void stop_overdue();
   void bury_gone_devices();
   std::vector<Device*> select(const std::vector<std::uint32_t>& nsids);
@@ -176,6 +183,7 @@ class Attachment final : private nvme::ControllerListener {
   std::vector<Device*> targets_;
   Status outcome_;  ///< what `done_` gets in the end
   BlockingCall checking_;
+  PciLease lease_;
   Timer overdue_;
   Deferred bury_;
 };

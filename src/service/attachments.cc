@@ -81,7 +81,7 @@ Status Attachments::check_not_attached(const AttachRequest& request) const {
     if (other.transport.id != id || other.host.nqn != request.controller.host.nqn) {
       continue;
     }
-    std::string text = id.subnqn + " is already attached as " + attachment->name();
+    std::string text = request.subject() + " is already attached as " + attachment->name();
     if (const auto paths = device_paths(*attachment, {}); !paths.empty()) {
       text += " (" + join(paths) + ")";
     }
@@ -151,8 +151,7 @@ const Attachment* Attachments::find_controller(const std::string& name) const {
 std::vector<AttachmentMatch> Attachments::find(const std::string& target) const {
   std::vector<AttachmentMatch> matches;
   for (const auto& attachment : attachments_) {
-    if (attachment->name() == target ||
-        attachment->request().controller.transport.id.subnqn == target) {
+    if (attachment->name() == target || attachment->request().subject() == target) {
       matches.push_back({attachment.get(), {}});
       continue;
     }
@@ -163,6 +162,18 @@ std::vector<AttachmentMatch> Attachments::find(const std::string& target) const 
     }
   }
   return matches;
+}
+
+void Attachments::keep_bound(const std::string& target, bool keep) {
+  for (const auto& attachment : attachments_) {
+    const auto matches = find(target);
+    const bool matched = std::any_of(
+        matches.begin(), matches.end(),
+        [&](const AttachmentMatch& match) { return match.attachment == attachment.get(); });
+    if (target.empty() || matched) {
+      attachment->keep_bound(keep);
+    }
+  }
 }
 
 void Attachments::detach(const std::string& target, bool force, DetachDone done) {

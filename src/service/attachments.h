@@ -47,6 +47,9 @@ class Attachments final : private AttachmentOwner {
   const Attachment* find_controller(const std::string& name) const;
   /// Detaches what `target` selects. Without `force` nothing goes when any of it is in use.
   void detach(const std::string& target, bool force, DetachDone done);
+  /// Whether local drives of what `target` names (all: empty) are left with vfio-pci when they are
+  /// detached.
+  void keep_bound(const std::string& target, bool keep);
   /// Detaches everything that can be; errors name what stays.
   void detach_all(bool force, DetachDone done);
 

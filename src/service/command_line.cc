@@ -21,7 +21,8 @@ constexpr char kAttachExamples[] =
     "  nvublk attach nvme+tcp://storage.example:4420/nqn.2014-08.org.example:disk\n"
     "  nvublk attach 'trtype:TCP adrfam:IPv4 traddr:192.0.2.10 trsvcid:4420 subnqn:nqn...'\n"
     "  nvublk attach -t tcp -a 192.0.2.10 -n nqn... --nsid 1,3 --name data -l -1\n"
-    "  nvublk attach --discover -t tcp -a 192.0.2.10\n";
+    "  nvublk attach --discover -t tcp -a 192.0.2.10\n"
+    "  nvublk attach -t pcie -a 0000:01:00.0\n";
 constexpr char kDiscoverExamples[] =
     "Examples:\n"
     "  nvublk discover -t tcp -a 192.0.2.10\n"
@@ -71,6 +72,7 @@ struct Words {
   bool force = false;
   bool discover = false;
   VerbLine verb;
+  bool keep_bound = false;
   std::string help_topic;
   bool show_version = false;
 };
@@ -109,8 +111,10 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
                  "nvme+tcp://ADDR[:PORT]/SUBNQN, or \"trtype:TCP traddr:ADDR ...\", instead of "
                  "-t, -a, -s and -n")
       ->type_name("URI");
-  app.add_option("-t,--transport", words.transport, "Transport: tcp or rdma")->type_name("TYPE");
-  app.add_option("-a,--traddr", words.traddr, "Address or host name of the target")
+  app.add_option("-t,--transport", words.transport, "Transport: tcp, rdma or pcie")
+      ->type_name("TYPE");
+  app.add_option("-a,--traddr", words.traddr,
+                 "Address or host name of the target; PCI address of a drive")
       ->type_name("ADDR");
   app.add_option("-s,--trsvcid", words.trsvcid,
                  discovery ? "Port of the target (default: 8009 for TCP, else 4420)"
@@ -219,6 +223,8 @@ void add_detach(CLI::App& app, Words& words) {
       ->type_name("DEVICE|NAME|SUBNQN");
   detach->add_flag("--all", words.all, "Everything that is attached");
   detach->add_flag("--force", words.force, "Also what is mounted or open: its users get errors");
+  detach->add_flag("--keep-bound", words.keep_bound,
+                   "Leave a local drive with vfio-pci instead of giving it back");
   detach->footer(kDetachExamples);
 }
 
@@ -229,6 +235,7 @@ void add_simple_commands(CLI::App& app, Words& words) {
   status->add_option("name", words.target, "Only this device, controller or subsystem NQN")
       ->type_name("NAME");
   status->footer(kStatusExamples);
+  app.add_subcommand("pci", "List the NVMe drives of this machine, take them and give them back");
   app.add_subcommand("features", "Show what this kernel and machine offer")
       ->footer(kFeaturesExamples);
   app.add_subcommand("version", "Show the versions of this program and of the daemon")
@@ -326,12 +333,12 @@ Status read_address_options(Words& words) {
   if (words.traddr.empty()) {
     return missing("-a/--traddr");
   }
-  if (words.nqn.empty() && !words.discover) {
-    return missing("-n/--nqn");
-  }
   auto trtype = nvme::parse_trtype(words.transport);
   if (!trtype) {
     return std::unexpected(std::move(trtype.error()));
+  }
+  if (words.nqn.empty() && !words.discover && *trtype != nvme::Trtype::kPcie) {
+    return missing("-n/--nqn");
   }
   nvme::TransportId& id = words.request.controller.transport.id;
   id.trtype = *trtype;
@@ -430,6 +437,7 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   line.target = words.target;
   line.all = words.all;
   line.force = words.force;
+  line.keep_bound = words.keep_bound;
   return line;
 }
 

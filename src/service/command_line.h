@@ -27,12 +27,13 @@ struct CommandLine {
   std::string name;  ///< of the command, as it is typed
   std::string socket_path;
   bool json = false;
-  AttachRequest attach;   ///< kAttach, kDiscover; its address may be a host name yet
-  bool discover = false;  ///< kAttach: all that a discovery subsystem lists
-  VerbLine verb;          ///< kVerb
-  std::string target;     ///< kDetach, kStatus: a device's path or name, a controller, an NQN
-  bool all = false;       ///< kDetach
-  bool force = false;     ///< kDetach
+  AttachRequest attach;     ///< kAttach, kDiscover; its address may be a host name yet
+  bool discover = false;    ///< kAttach: all that a discovery subsystem lists
+  VerbLine verb;            ///< kVerb
+  std::string target;       ///< kDetach, kStatus: a device's path or name, a controller, an NQN
+  bool all = false;         ///< kDetach
+  bool force = false;       ///< kDetach
+  bool keep_bound = false;  ///< kDetach
 };
 
 /// Why there is nothing to run.

@@ -10,6 +10,7 @@
 #include "service/features_report.h"
 #include "service/host_resolver.h"
 #include "service/json.h"
+#include "service/pci_commands.h"
 #include "service/rpc_client.h"
 #include "service/text_output.h"
 #include "service/verb_commands.h"
@@ -147,6 +148,7 @@ int run_detach(const CommandLine& line) {
     params["target"] = resolve_device_link(line.target);
   }
   params["force"] = line.force;
+  params["keep_bound"] = line.keep_bound;
   const auto result = ask(line, "detach", params, std::nullopt);
   if (!result) {
     return print_failure(line, result.error());
@@ -205,6 +207,9 @@ int end_early(const CommandLineEnd& end) {
 }  // namespace
 
 int run_command(const std::vector<std::string>& words) {
+  if (!words.empty() && words.front() == "pci") {
+    return run_pci_command({words.begin() + 1, words.end()});
+  }
   auto line = parse_command_line(words);
   if (!line) {
     return end_early(line.error());

@@ -96,9 +96,11 @@ void DaemonMethods::detach(RpcCallId id, const Json& params) {
   std::string target;
   bool all = false;
   bool force = false;
+  bool keep_bound = false;
   const bool has_target = fields.text("target", target);
   fields.flag("all", all);
   fields.flag("force", force);
+  fields.flag("keep_bound", keep_bound);
   if (has_target == all) {
     fields.complain("\"target\" or \"all\" says what to detach");
   }
@@ -117,6 +119,7 @@ void DaemonMethods::detach(RpcCallId id, const Json& params) {
     }
     server_->answer(id, Json{{"detached", result.devices}});
   };
+  attachments_.keep_bound(target, keep_bound);
   if (all) {
     attachments_.detach_all(force, done);
   } else {

@@ -30,6 +30,9 @@ std::uint64_t number(const Json& object, const char* key) {
 
 std::string address(const Json& object, const char* transport_key) {
   const std::string traddr = word(object, "traddr");
+  if (word(object, "trsvcid") == "-") {  // a local drive
+    return word(object, transport_key) + " " + traddr;
+  }
   const bool bracket = traddr.find(':') != std::string::npos;
   return word(object, transport_key) + " " + (bracket ? "[" + traddr + "]" : traddr) + ":" +
          word(object, "trsvcid");
@@ -189,7 +192,8 @@ std::string attach_text(const Json& report) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& device : report["devices"]) {
     rows.push_back({word(device, "device"), word(device, "name"),
-                    format_size(number(device, "size_bytes")), word(device, "subnqn")});
+                    format_size(number(device, "size_bytes")),
+                    word(device, word(device, "subnqn") == "-" ? "traddr" : "subnqn")});
   }
   return format_table(rows);
 }

@@ -180,7 +180,7 @@ Status look_once(const std::string& disk, const SystemPaths& paths, bool& passin
        {find_mount, find_swap, find_stacked, find_loop, find_process, find_exclusive}) {
     if (const std::optional<std::string> use = find(disk, paths)) {
       passing = find == find_process;
-      return fail(ErrorCode::kBusy, "/dev/" + disk + " is " + *use + ", or use --force");
+      return fail(ErrorCode::kBusy, "/dev/" + disk + " is " + *use + paths.way_out);
     }
   }
   return {};

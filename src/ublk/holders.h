@@ -13,6 +13,7 @@ struct SystemPaths {
   std::string proc = "/proc";
   std::string sys = "/sys";
   std::string dev = "/dev";
+  std::string way_out = ", or use --force";  ///< what else a user of the disk may do
 };
 
 /// The kBusy error that names a user of the disk (such as "ublkb0") or of one of its partitions,

@@ -1,0 +1,47 @@
+#include "service/pci_lease.h"
+
+#include <utility>
+
+#include "engine/log.h"
+
+namespace nvublk::service {
+
+void PciLease::take(const nvme::TransportId& id, std::function<void(Status status)> done) {
+  if (id.is_fabrics()) {
+    done({});
+    return;
+  }
+  const auto address = nvme::PciAddress::parse(id.traddr);
+  if (!address) {
+    done(std::unexpected(address.error()));
+    return;
+  }
+  binding_.start([address = *address] { return bind_to_vfio(address); },
+                 [this, done = std::move(done)](Result<PciOrigin> origin) {
+                   if (!origin) {
+                     Error error = std::move(origin.error());
+                     error.step = "bind to vfio-pci";
+                     done(std::unexpected(std::move(error)));
+                     return;
+                   }
+                   origin_ = std::move(*origin);
+                   done({});
+                 });
+}
+
+void PciLease::give_back(std::function<void()> done) {
+  if (!origin_ || !origin_->changed || keep_) {
+    done();
+    return;
+  }
+  binding_.start([origin = *origin_] { return service::give_back(origin); },
+                 [done = std::move(done)](const Status& status) {
+                   if (!status) {
+                     log_warning("service", status.error().text);
+                   }
+                   done();
+                 });
+  origin_.reset();
+}
+
+}  // namespace nvublk::service

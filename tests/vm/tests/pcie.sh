@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# Local drives over PCIe: taken from the kernel, shown as ublk devices, given back. What one side
+# writes the other reads; a drive in use stays where it is; what is missing is said in words. Needs
+# a guest with drives: run --nvme 2.
+set -u
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+mount_point=/run/mounted
+clean_up() {
+  umount "$mount_point"
+  nvublk detach --all --force
+  stop_daemon
+  nvublk pci unbind "$drive"
+} >/dev/null 2>&1
+
+driver_of() { basename "$(readlink "/sys/bus/pci/devices/$1/driver" || echo none)"; }
+has_driver() { [ "$(driver_of "$1")" = "$2" ]; }
+refuses() { ! "$@"; }
+# The kernel's own disk of the drive at ADDRESS, once it is there.
+kernel_disk() {
+  local disk
+  wait_until 30 eval "ls -d /sys/bus/pci/devices/$1/nvme/nvme*/nvme*n1" || return 1
+  disk=$(basename /sys/bus/pci/devices/"$1"/nvme/nvme*/nvme*n1)
+  wait_until 30 test -b "/dev/$disk" && echo "/dev/$disk"
+}
+digest_of() { dd if="$1" bs=1M count=8 iflag=direct status=none | sha256sum; }
+fill() { dd if=/dev/urandom of="$1" bs=1M count=8 oflag=direct conv=fsync status=none; }
+
+require "the modules load" load_modules ublk_drv nvme vfio-pci
+mapfile -t drives < <(grep -l '^0x0108' /sys/bus/pci/devices/*/class | xargs -n1 dirname |
+  xargs -n1 basename)
+require "there are two drives" test ${#drives[@]} -ge 2
+drive=${drives[0]}
+require "the kernel has the drive" kernel_disk "$drive"
+disk=$(kernel_disk "$drive")
+require "the daemon starts" start_daemon
+
+# --- what is there ---
+json=$(nvublk pci list -o json)
+check_json "pci list has both drives" "$json" '.devices | length == 2 and all(
+  (["address","vendor","device","model","serial","driver","iommu_group","numa_node","disks",
+    "used_by"] - keys == []) and .driver == "nvme" and (.iommu_group | type) == "number"
+  and .used_by == null)'
+check_match "pci list is a table" "$drive .*nvme.*QEMU NVMe Ctrl" "$(nvublk pci list)"
+
+# --- in use: refused, by the name of the user ---
+mkfs.ext4 -q -F "$disk" && mkdir -p "$mount_point" && mount "$disk" "$mount_point"
+check_match "attach is refused while mounted" "in use.*$mount_point" \
+  "$(nvublk attach -t pcie -a "$drive" 2>&1)"
+check_match "so is bind" "in use.*$mount_point" "$(nvublk pci bind "$drive" 2>&1)"
+check_json "pci list names the user" "$(nvublk pci list -o json)" \
+  ".devices[] | select(.address == \"$drive\") | .used_by | contains(\"$mount_point\")"
+check "the kernel still has it" has_driver "$drive" nvme
+echo kept >"$mount_point/file"
+umount "$mount_point"
+
+# --- there and back, with the same data ---
+check "attach" attach -t pcie -a "$drive" || finish_tests
+check "vfio-pci has the drive" has_driver "$drive" vfio-pci
+check_json "list says that it is local" "$(nvublk list -o json)" \
+  ".devices[0].transport == \"pcie\" and .devices[0].traddr == \"$drive\""
+check "a second attach is refused" refuses nvublk attach -t pcie -a "$drive"
+check "the file system of the kernel mounts" mount "${devices[0]}" "$mount_point"
+check_equal "what the kernel wrote is read" kept "$(cat "$mount_point/file")"
+check "detach is refused while mounted" refuses nvublk detach "${devices[0]}"
+umount "$mount_point"
+check "fio verifies" verify_with_fio "${devices[0]}"
+check "random data is written" fill "${devices[0]}"
+ours=$(digest_of "${devices[0]}")
+check "detach" nvublk detach "${devices[0]}"
+check "the kernel has the drive again" has_driver "$drive" nvme
+disk=$(kernel_disk "$drive")
+check_equal "the kernel reads the same" "$ours" "$(digest_of "$disk")"
+fill "$disk"
+theirs=$(digest_of "$disk")
+check "attach again" attach -t pcie -a "$drive"
+check_equal "what the kernel wrote is read through nvublk" "$theirs" "$(digest_of "${devices[0]}")"
+
+# --- a file system of our own ---
+check "mkfs.xfs" mkfs.xfs -q -f "${devices[0]}"
+check "it mounts" mount "${devices[0]}" "$mount_point"
+check "fio verifies in a file" verify_with_fio "$mount_point/fio"
+rm -f "$mount_point/fio"
+check "fstrim" fstrim "$mount_point"
+umount "$mount_point"
+check "xfs_repair finds nothing" xfs_repair -n "${devices[0]}"
+check "detach again" nvublk detach --all
+
+# --- two drives in one daemon, and several queues ---
+check "attach one with two queues" attach -t pcie -a "$drive" -i 2 --queues 2
+first=${devices[0]}
+check "attach the other" attach -t pcie -a "${drives[1]}"
+check "fio verifies on both" verify_with_fio "$first:${devices[0]}"
+check "detach both" nvublk detach --all
+check "the kernel has both" wait_until 30 has_driver "${drives[1]}" nvme
+
+# --- a drive that was bound before stays bound ---
+check "bind" nvublk pci bind "$drive"
+check "vfio-pci has it" has_driver "$drive" vfio-pci
+check "attach what is bound" attach -t pcie -a "$drive"
+check "detach it" nvublk detach --all
+check "vfio-pci still has it" has_driver "$drive" vfio-pci
+check "unbind" nvublk pci unbind "$drive"
+check "the kernel has it" wait_until 30 has_driver "$drive" nvme
+
+check "attach once more" attach -t pcie -a "$drive"
+check "detach, but keep it bound" nvublk detach --keep-bound "$drive"
+check "vfio-pci keeps it" has_driver "$drive" vfio-pci
+check "unbind again" nvublk pci unbind "$drive"
+check "the kernel has it again" wait_until 30 has_driver "$drive" nvme
+
+# --- errors in words ---
+check_match "no such device" "no PCI device at 0000:7f:00.0" \
+  "$(nvublk attach -t pcie -a 7f:00.0 2>&1)"
+bridge=$(basename "$(dirname "$(grep -l '^0x0601' /sys/bus/pci/devices/*/class | head -n 1)")")
+check_match "not a drive" "no NVMe controller" "$(nvublk pci bind "$bridge" 2>&1)"
+check_match "no address" "address" "$(nvublk pci bind nonsense 2>&1)"
+
+# --- a drive that goes away under load: errors, no crash; it comes back, and can be attached ---
+remove_drive() { timeout 60 bash -c "echo 1 >/sys/bus/pci/devices/$1/remove"; }
+many_writes() { [ "$(nvublk status -o json | jq '.devices[0].writes')" -gt 100 ]; }
+rescan() { echo 1 >/sys/bus/pci/rescan && wait_until 30 has_driver "$1" nvme; }
+has_state() { [ "$(nvublk status -o json | jq -r '.controllers[0].state')" = "$1" ]; }
+other=${drives[1]}
+check "attach what will be removed" attach -t pcie -a "$other" -l 2
+fio --name=load --filename="${devices[0]}" --rw=randwrite --bs=4k --iodepth=16 --direct=1 \
+  --ioengine=io_uring --time_based --runtime=120 --output=/tmp/load.out >/tmp/load.err 2>&1 &
+load_pid=$!
+check "fio writes" wait_until 30 many_writes
+check "the drive is removed under load" remove_drive "$other"
+check "the controller is given up" wait_until 60 has_state failed
+status=0
+wait "$load_pid" || status=$?
+check_equal "fio gets an error, and ends" 1 "$status"
+check "the daemon is alive" nvublk status
+check "detach what is gone" nvublk detach --all --force
+check "the drive comes back" rescan "$other"
+check "attach it again" attach -t pcie -a "$other"
+check "fio verifies on it" verify_with_fio "${devices[0]}"
+check "detach it again" nvublk detach --all
+
+# --- many rounds leave nothing behind ---
+rounds=5
+[ "${VM_FULL-}" != 1 ] || rounds=50
+attach -t pcie -a "$drive" && nvublk detach --all
+files=$(open_files "$daemon_pid")
+for ((round = 0; round < rounds; round++)); do
+  attach -t pcie -a "$drive" && nvublk detach --all || fail "round $round"
+done
+check_equal "$rounds rounds leave no descriptor" "$files" "$(open_files "$daemon_pid")"
+check "a drive's round ends with the kernel" has_driver "$drive" nvme
+check_nothing_left
+finish_tests
