@@ -107,15 +107,16 @@ class Daemon:
         shutil.rmtree(self.folder)
 
 
-def compare(base, ours, daemon, rounds, seconds):
-    """Measures each case on the devices `base` and `ours`, (name, path) each, alternating; `ours`
-    is served by `daemon`. Returns a list of results, one for each case, of medians."""
+def compare(base, ours, daemon, rounds, seconds, others=()):
+    """Measures each case on the devices `base`, `ours` and `others`, (name, path) each, alternating;
+    `ours` is served by `daemon`. Returns a list of results, one for each case, of medians."""
     results = []
+    devices = [base, ours, *others]
     for case in CASES:
-        iops = {base[0]: [], ours[0]: []}
+        iops = {name: [] for name, _ in devices}
         enters = []
         for number in range(rounds):
-            for name, path in (base, ours) if number % 2 == 0 else (ours, base):
+            for name, path in devices if number % 2 == 0 else reversed(devices):
                 before = daemon.enters()
                 speed, count = run_fio(path, case, seconds)
                 iops[name].append(speed)
@@ -125,9 +126,12 @@ def compare(base, ours, daemon, rounds, seconds):
         results.append({
             "case": case[0], "iops": {name: round(value) for name, value in medians.items()},
             "ratio": round(medians[ours[0]] / max(medians[base[0]], 1e-9), 2),
+            "ratios": {name: round(medians[ours[0]] / max(medians[name], 1e-9), 2)
+                       for name, _ in others},
             "io_uring_enter_per_io": round(statistics.median(enters), 3),
         })
-        say(f"{case[0]}: {results[-1]['iops']}, ratio {results[-1]['ratio']}")
+        say(f"{case[0]}: {results[-1]['iops']}, ratio {results[-1]['ratio']} "
+            f"{results[-1]['ratios'] or ''}".rstrip())
     return results
 
 
@@ -136,9 +140,12 @@ def print_table(report, as_json):
         print(json.dumps(report, indent=2))
         return
     names = list(report["results"][0]["iops"])
-    heads = ["", *[f"{name}, IOPS" for name in names], "ratio", "io_uring_enter per I/O"]
+    others = list(report["results"][0]["ratios"])
+    heads = ["", *[f"{name}, IOPS" for name in names], "ratio", *[f"to {name}" for name in others],
+             "io_uring_enter per I/O"]
     rows = [[result["case"], *[f"{result['iops'][name]:,}" for name in names],
-             f"{result['ratio']:.2f}", f"{result['io_uring_enter_per_io']:.3f}"]
+             f"{result['ratio']:.2f}", *[f"{result['ratios'][name]:.2f}" for name in others],
+             f"{result['io_uring_enter_per_io']:.3f}"]
             for result in report["results"]]
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     for row in [heads, *rows]:
