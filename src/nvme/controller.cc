@@ -81,6 +81,9 @@ void Controller::fail_io(int error_number) {
 void Controller::reset(Done done) {
   impl_->reset(std::move(done));
 }
+void Controller::reconnect_now() {
+  impl_->reconnect_now();
+}
 void Controller::mark_failed(const Error& reason) {
   impl_->abandon(reason);
 }

@@ -85,6 +85,8 @@ class Controller {
   /// are disconnected (failure: reset), and theirs to reconnect. Possible while live, and, with
   /// application queues, once failed.
   void reset(Done done);
+  /// While it waits to reconnect: waits no longer.
+  void reconnect_now();
   /// Gives the controller up: all connections close without a shutdown, nothing is reconnected.
   void mark_failed(const Error& reason);
   /// Looks at all namespaces anew and updates namespaces(); while live. One that is asked for while

@@ -7,6 +7,7 @@
 #include "engine/check.h"
 #include "engine/log.h"
 #include "nvme/namespace_geometry.h"
+#include "nvme/spec/text.h"
 #include "nvme/status_text.h"
 
 namespace nvublk::nvme {
@@ -352,9 +353,27 @@ Status Controller::Impl::make_io_queues() {
   return {};
 }
 
+// At the address of a local drive another one may be by now.
+Status Controller::Impl::check_serial() const {
+  std::string expected = options_.serial;
+  if (expected.empty() && !transport_->limits().fabrics) {
+    expected = spec::printable_text(profile_.identify.sn);
+  }
+  const std::string serial = spec::printable_text(init_->profile().identify.sn);
+  if (expected.empty() || serial == expected) {
+    return {};
+  }
+  return nvublk::fail(ErrorCode::kProtocol,
+                      "it is another drive: its serial number is " + serial + ", not " + expected);
+}
+
 void Controller::Impl::connect_io_queues() {
   transport_->controller_identified(init_->profile().identify);
-  if (Status status = options_.application_queues ? Status{} : make_io_queues(); !status) {
+  Status status = check_serial();
+  if (status && !options_.application_queues) {
+    status = make_io_queues();
+  }
+  if (!status) {
     shards_.control->post([this, error = status.error()] { report_failure(error); });
     return;
   }

@@ -36,6 +36,7 @@ class Controller::Impl final : public QueuePairOwner,
   void fail_io(int error_number);
   void reset(Done done);
   void abandon(const Error& reason);
+  void reconnect_now();
   void rescan(Done done);
   bool closed() const { return all_closed() && !reactor_.scheduled(closed_); }
   const ControllerProfile& profile() const { return profile_; }
@@ -92,6 +93,7 @@ class Controller::Impl final : public QueuePairOwner,
   std::uint32_t most_commands() const;
   std::uint32_t in_capsule_bytes() const;
   std::uint32_t max_descriptors() const;
+  Status check_serial() const;
   void check_io_queues_live();
   void want_rescan(std::span<const std::uint32_t> nsids);
   void begin_rescan();

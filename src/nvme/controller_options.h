@@ -25,6 +25,7 @@ struct ControllerOptions {
   unsigned admin_queue_size = 32;
   bool disable_sq_flow_control = true;
   milliseconds keep_alive{5000};  ///< 0: none
+  std::string serial;  ///< any other serial number is refused; empty: any, when connecting first
   seconds reconnect_delay{10};
   seconds ctrl_loss_timeout{600};      ///< -1: for ever; 0: do not reconnect
   seconds fast_io_fail_timeout{-1};    ///< -1: off

@@ -137,6 +137,13 @@ void Controller::Impl::schedule_reconnect() {
   reactor_.arm_after(reconnect_timer_, delay);
 }
 
+void Controller::Impl::reconnect_now() {
+  CHECK_ON(*shards_.control);
+  if (reconnect_timer_.armed()) {
+    reactor_.arm(reconnect_timer_, Clock::now());
+  }
+}
+
 void Controller::Impl::give_up(const Error& reason) {
   if (state_ != ControllerState::kReconnecting) {
     return;

@@ -13,7 +13,7 @@
 #include "nvme/spec/cqe.h"
 #include "nvme/spec/identify.h"
 #include "nvme/spec/properties.h"
-#include "nvme/transport_id.h"
+#include "nvme/transport_options.h"
 
 namespace nvublk::nvme {
 
@@ -64,18 +64,6 @@ struct QueueTransportOptions {
   std::uint16_t cntlid = 0;            ///< of the controller, for I/O queues
   std::uint32_t in_capsule_bytes = 0;  ///< data that a command capsule of this queue may carry
   std::uint32_t max_descriptors = 1;   ///< SGL descriptors that a command may have
-};
-
-/// What a transport needs to know of a controller's options.
-struct TransportOptions {
-  TransportId id;
-  std::string host_traddr;    ///< source address, empty: any
-  std::string host_iface;     ///< interface to bind to, empty: any
-  int tos = -1;               ///< type of service, -1: the system's
-  int rdma_ack_timeout = -1;  ///< 0 to 31: 4.096 us times 2 to that power, -1: the device's
-  bool header_digest = false;
-  bool data_digest = false;
-  Duration connect_timeout = seconds(5);  ///< for each step of connecting a queue
 };
 
 /// What the transport itself limits.

@@ -118,6 +118,9 @@ Status AttachRequest::check() const {
                 "fast-io-fail-tmo must not be longer than ctrl-loss-tmo, which gives up before it");
   }
   nvme::TransportId id = controller.transport.id;
+  if (hotplug && id.is_fabrics()) {
+    return fail(ErrorCode::kInvalidArgument, "--hotplug is for local drives (-t pcie)");
+  }
   if (id.is_fabrics() && id.subnqn.empty()) {
     return fail(ErrorCode::kInvalidArgument, "the subsystem's NQN is missing (-n)");
   }
@@ -151,6 +154,7 @@ Json AttachRequest::to_params() const {
   params["queues"] = queues;
   params["depth"] = depth;
   params["read_only"] = read_only;
+  params["hotplug"] = hotplug;
   params["name"] = controller.name;
   return params;
 }
@@ -177,6 +181,7 @@ Result<AttachRequest> AttachRequest::from_params(const Json& params) {
   fields.integer("queues", request.queues, 0, 4096);
   fields.integer("depth", request.depth, 1, 1024);
   fields.flag("read_only", request.read_only);
+  fields.flag("hotplug", request.hotplug);
   if (Status read = fields.finish(); !read) {
     return std::unexpected(std::move(read.error()));
   }

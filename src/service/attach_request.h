@@ -30,6 +30,7 @@ struct AttachRequest {
   unsigned queues = 0;  ///< of each device; 0: one per I/O queue
   unsigned depth = 128;
   bool read_only = false;
+  bool hotplug = false;  ///< a local drive that was pulled out is taken again when it is back
 
   /// What is attached, by name: the subsystem's NQN, or the address of a local drive.
   const std::string& subject() const;

@@ -43,7 +43,12 @@ std::string why_none(const std::vector<nvme::Namespace*>& namespaces) {
 Result<std::unique_ptr<Attachment>> Attachment::create(const AttachmentEnvironment& environment,
                                                        AttachRequest request) {
   std::unique_ptr<Attachment> attachment(new Attachment(environment, std::move(request)));
-  const nvme::ControllerOptions& options = attachment->request_.controller;
+  nvme::ControllerOptions& options = attachment->request_.controller;
+  options.transport.before_open = nullptr;
+  if (attachment->request_.hotplug) {
+    // The kernel's driver has it when it is back.
+    options.transport.before_open = PciLease::taking(options.transport.id);
+  }
   auto transport = nvme::make_transport(options.transport);
   if (!transport) {
     return std::unexpected(std::move(transport.error()));

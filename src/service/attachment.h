@@ -82,6 +82,8 @@ class Attachment final : private nvme::ControllerListener {
   void detach(const std::vector<std::uint32_t>& nsids, bool force, Done done);
   /// Whether a local drive is left with vfio-pci when the attachment ends.
   void keep_bound(bool keep) { lease_.keep(keep); }
+  /// The drive that was pulled out is back: waits no longer to reconnect.
+  void drive_arrived() { controller_->reconnect_now(); }
 
   const std::string& name() const { return controller_->name(); }
   const AttachRequest& request() const { return request_; }

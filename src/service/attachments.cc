@@ -176,6 +176,42 @@ void Attachments::keep_bound(const std::string& target, bool keep) {
   }
 }
 
+void Attachments::drive_arrived(const nvme::PciAddress& address) {
+  for (const auto& attachment : attachments_) {
+    const AttachRequest& request = attachment->request();
+    if (!request.hotplug || request.subject() != address.to_string()) {
+      continue;
+    }
+    if (attachment->controller().state() == nvme::ControllerState::kFailed) {
+      attach_again(*attachment);
+      return;
+    }
+    attachment->drive_arrived();
+  }
+}
+
+// It was given up already: its devices only have errors.
+void Attachments::attach_again(Attachment& lost) {
+  AttachRequest request = lost.request();
+  request.controller.serial = lost.controller().status().serial;
+  const std::string name = lost.name();
+  log_info("service", name + ": the drive is back; attaching it again");
+  detach(name, true, [this, name, request = std::move(request)](const Detached& result) {
+    Status status = result.status;
+    if (status) {
+      const auto begun = attach(request, [name](const Status& attached) {
+        if (!attached) {
+          log_error("service", name + ": not attached again: " + attached.error().text);
+        }
+      });
+      status = begun ? Status{} : std::unexpected(begun.error());
+    }
+    if (!status) {
+      log_error("service", name + ": not attached again: " + status.error().text);
+    }
+  });
+}
+
 void Attachments::detach(const std::string& target, bool force, DetachDone done) {
   const std::vector<AttachmentMatch> matches = find(target);
   if (matches.empty()) {

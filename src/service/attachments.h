@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/reactor.h"
+#include "nvme/pci_address.h"
 #include "service/attachment.h"
 #include "service/host_identity.h"
 
@@ -50,6 +51,8 @@ class Attachments final : private AttachmentOwner {
   /// Whether local drives of what `target` names (all: empty) are left with vfio-pci when they are
   /// detached.
   void keep_bound(const std::string& target, bool keep);
+  /// A local drive has come: whoever lost it and asked for it (hotplug) gets it again.
+  void drive_arrived(const nvme::PciAddress& address);
   /// Detaches everything that can be; errors name what stays.
   void detach_all(bool force, DetachDone done);
 
@@ -68,6 +71,7 @@ class Attachments final : private AttachmentOwner {
   Status check_not_attached(const AttachRequest& request) const;
   Result<std::string> choose_name(const std::string& wanted) const;
   Attachment* find_by_name(const std::string& name) const;
+  void attach_again(Attachment& lost);
   void run_detach(std::shared_ptr<DetachJob> job);
 
   AttachmentEnvironment environment_;

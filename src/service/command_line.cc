@@ -192,6 +192,8 @@ void add_device_options(CLI::App& app, Words& words) {
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   app.add_flag("--read-only", request.read_only, "Refuse writes");
+  app.add_flag("--hotplug", request.hotplug,
+               "Take a local drive again when it has been pulled out and is back");
   app.add_option("--name", request.controller.name,
                  "Name of the controller; its devices are NAMEn1, ... (default: nvublk0, ...)")
       ->type_name("NAME");

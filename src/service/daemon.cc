@@ -87,6 +87,11 @@ Status Daemon::start(const sigset_t& signals) {
     return std::unexpected(std::move(watch.error()));
   }
   signals_ = std::move(*watch);
+  if (auto hotplug = Hotplug::start(pool_->control().reactor(), attachments_)) {
+    hotplug_ = std::move(*hotplug);
+  } else {
+    log_warning(kSubsystem, hotplug.error().text);
+  }
   server_.start();
   return {};
 }
@@ -165,6 +170,7 @@ void Daemon::close() {
   phase_ = Phase::kClosing;
   pool_->control().reactor().cancel(retry_);
   server_.close();
+  hotplug_.reset();
   if (signals_ != nullptr) {
     signals_->stop();
   }

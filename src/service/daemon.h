@@ -9,6 +9,7 @@
 #include "service/attachments.h"
 #include "service/control_server.h"
 #include "service/daemon_methods.h"
+#include "service/hotplug.h"
 #include "service/instance.h"
 #include "service/shard_pool.h"
 #include "service/signal_watch.h"
@@ -55,6 +56,7 @@ class Daemon {
   DaemonMethods methods_;
   ControlServer server_;
   std::unique_ptr<SignalWatch> signals_;
+  std::unique_ptr<Hotplug> hotplug_;
   Phase phase_ = Phase::kRunning;
   bool detaching_ = false;
   bool forced_ = false;  ///< devices in use were taken away

@@ -73,25 +73,27 @@ Status check_can_be_taken(const PciDevice& device, const PciPaths& paths) {
   return {};
 }
 
-// Takes the function from the driver it has, and has the kernel look for one again if `probe`.
-Status change_driver(const nvme::PciAddress& address, const std::string& driver,
-                     const std::string& driver_override, bool probe, const PciPaths& paths) {
+std::string driver_of(const nvme::PciAddress& address, const PciPaths& paths) {
+  std::error_code error;
+  return std::filesystem::read_symlink(device_file(paths, address, "driver"), error)
+      .filename()
+      .string();
+}
+
+// Takes the function from the driver it has, and has the kernel look for one again if `probe`. One
+// that has just come may get its driver meanwhile: after the override that is the one we want.
+Status change_driver(const nvme::PciAddress& address, const std::string& driver_override,
+                     bool probe, const PciPaths& paths) {
   Status status =
       write_file(device_file(paths, address, "driver_override"), driver_override + "\n");
-  if (status && !driver.empty()) {
+  const std::string driver = driver_of(address, paths);
+  if (status && !driver.empty() && driver != driver_override) {
     status = write_file(device_file(paths, address, "driver/unbind"), address.to_string());
   }
   if (status && probe) {
     status = write_file(paths.sys + "/bus/pci/drivers_probe", address.to_string());
   }
   return status;
-}
-
-std::string driver_of(const nvme::PciAddress& address, const PciPaths& paths) {
-  std::error_code error;
-  return std::filesystem::read_symlink(device_file(paths, address, "driver"), error)
-      .filename()
-      .string();
 }
 
 }  // namespace
@@ -113,7 +115,7 @@ Result<PciOrigin> bind_to_vfio(const nvme::PciAddress& address, const PciPaths& 
     return std::unexpected(std::move(status.error()));
   }
   origin.changed = true;
-  status = change_driver(address, device->driver, kVfio, true, paths);
+  status = change_driver(address, kVfio, true, paths);
   if (status && driver_of(address, paths) != kVfio) {
     status = fail(ErrorCode::kSystem,
                   "vfio-pci did not take " + address.to_string() + "; the kernel's log says why");
@@ -141,7 +143,7 @@ Status give_back(const PciOrigin& origin, const PciPaths& paths) {
     // It was pulled out and has come back, or vfio-pci never got it: a driver has it already.
     return write_file(device_file(paths, origin.address, "driver_override"), "\n");
   }
-  const Status changed = change_driver(origin.address, now, "", !origin.driver.empty(), paths);
+  const Status changed = change_driver(origin.address, "", !origin.driver.empty(), paths);
   if (changed && driver_of(origin.address, paths) != origin.driver) {
     return fail(ErrorCode::kSystem, "the driver " + origin.driver + " did not take " +
                                         origin.address.to_string() +
@@ -159,7 +161,7 @@ Status unbind_from_vfio(const nvme::PciAddress& address, const PciPaths& paths) 
     return fail(ErrorCode::kNotFound, address.to_string() + " belongs to the driver " +
                                           device->driver + ", not to vfio-pci");
   }
-  return change_driver(address, device->driver, "", true, paths);
+  return change_driver(address, "", true, paths);
 }
 
 }  // namespace nvublk::service

@@ -6,6 +6,17 @@
 
 namespace nvublk::service {
 
+std::function<Status()> PciLease::taking(const nvme::TransportId& id) {
+  const auto address = nvme::PciAddress::parse(id.traddr);
+  if (id.is_fabrics() || !address) {
+    return nullptr;
+  }
+  return [address = *address]() -> Status {
+    const auto bound = bind_to_vfio(address);
+    return bound ? Status{} : std::unexpected(bound.error());
+  };
+}
+
 void PciLease::take(const nvme::TransportId& id, std::function<void(Status status)> done) {
   if (id.is_fabrics()) {
     done({});

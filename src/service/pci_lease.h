@@ -16,6 +16,8 @@ class PciLease {
  public:
   explicit PciLease(Shard& control) : binding_(control) {}
 
+  /// Takes the drive that `id` names again, whoever has it now; blocks. For other transports null.
+  static std::function<Status()> taking(const nvme::TransportId& id);
   /// Takes the drive that `id` names, if it is one. `done` may run from within this call.
   void take(const nvme::TransportId& id, std::function<void(Status status)> done);
   /// Whether it is left with vfio-pci in the end.

@@ -91,6 +91,7 @@ WORDS = [
          "src/nvme/controller", "src/ublk/", "src/fuse/",           # likewise: start, stop, drain
          "src/nvme/io_passthrough.",                                # likewise: the user's own
          "src/nvme/pcie/admin_link.", "src/nvme/pcie/pcie_device.h",  # queues are made and deleted
+         "src/nvme/transport_options.h",                            # a device is opened
      )),
     (r"std::(thread|jthread|async)\b", "threads are shards", (
         "src/target/", "src/engine/shard.", "src/engine/blocking_call.", "src/perf/worker.")),

@@ -46,9 +46,22 @@ TEST(AttachRequest, SurvivesTheWayThroughJson) {
   request.queues = 1;
   request.depth = 32;
   request.read_only = true;
+  request.hotplug = false;
   const auto read = AttachRequest::from_params(request.to_params());
   ASSERT_TRUE(read.has_value()) << read.error().text;
   EXPECT_EQ(read->to_params(), request.to_params());
+}
+
+TEST(AttachRequest, HotPlugIsForLocalDrives) {
+  AttachRequest request;
+  request.controller.transport.id = {nvme::Trtype::kPcie, nvme::Adrfam::kNone, "0000:01:00.0"};
+  request.hotplug = true;
+  const auto local = AttachRequest::from_params(request.to_params());
+  ASSERT_TRUE(local.has_value()) << local.error().text;
+  EXPECT_TRUE(local->hotplug);
+  request.controller.transport.id = {nvme::Trtype::kTcp, nvme::Adrfam::kNone, "192.0.2.1", "4420",
+                                     "nqn.2026-01.org.example:disk"};
+  EXPECT_FALSE(AttachRequest::from_params(request.to_params()));
 }
 
 TEST(AttachRequest, SaysWhichParameterIsWrong) {

@@ -54,7 +54,8 @@ SimulatedController::SimulatedController(const Options& options)
 
 SimulatedController::~SimulatedController() = default;
 
-void SimulatedController::revive() {
+void SimulatedController::revive(const std::string& serial) {
+  perfect_.serial = serial;
   std::ranges::fill(bar_words_, 0);
   gone_ = false;
   enabled_ = false;

@@ -74,8 +74,8 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   bool keep_queues = false;    ///< deleting one fails
   /// As if the kernel wanted the device back.
   void ask_for_removal();
-  /// The device is back after kGone.
-  void revive();
+  /// The device is back after kGone, or another one is, with its own serial number.
+  void revive(const std::string& serial = "SIMULATED");
 
   /// What the host did that it must not do.
   const std::vector<std::string>& violations() const { return violations_; }

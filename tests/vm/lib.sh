@@ -8,6 +8,27 @@ vm_tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 passed=0 failed=0
 
+# --- QEMU, in guests with drives ------------------------------------------------------------------
+
+# qmp COMMAND [ARGUMENTS]: a command of QEMU's machine protocol, such as
+# qmp device_del '{"id": "nvme0"}'; prints the answer.
+qmp() {
+  local line port
+  if [ -z "${qmp_fd-}" ]; then
+    port=$(dirname "$(grep -lx qmp /sys/class/virtio-ports/*/name)")
+    exec {qmp_fd}<>"/dev/$(basename "$port")" || return 1
+    qmp qmp_capabilities >/dev/null || return 1
+  fi
+  printf '{"execute": "%s", "arguments": %s}\n' "$1" "${2:-{\}}" >&"$qmp_fd"
+  while read -rt 30 -u "$qmp_fd" line; do
+    case $line in
+      *'"return"'*) printf '%s\n' "$line"; return 0 ;;
+      *'"error"'*) printf '%s\n' "$line"; return 1 ;;
+    esac
+  done
+  return 1
+}
+
 # --- assertions: one line each, as TAP has it ----------------------------------------------------
 
 # pass DESCRIPTION / fail DESCRIPTION [DETAILS]

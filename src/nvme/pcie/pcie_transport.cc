@@ -45,7 +45,12 @@ Result<std::unique_ptr<Transport>> make_pcie_transport(const TransportOptions& o
     return std::unexpected(address.error());
   }
   return std::make_unique<PcieTransport>(
-      [address = *address]() -> Result<std::shared_ptr<PcieDevice>> {
+      [address = *address, before = options.before_open]() -> Result<std::shared_ptr<PcieDevice>> {
+        if (before) {
+          if (Status ready = before(); !ready) {
+            return std::unexpected(std::move(ready.error()));
+          }
+        }
         return VfioDevice::open(address);
       });
 }

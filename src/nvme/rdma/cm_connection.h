@@ -12,8 +12,8 @@
 #include <rdma/rdma_cma.h>
 
 #include "engine/error.h"
+#include "engine/fd_watch.h"
 #include "engine/reactor.h"
-#include "nvme/rdma/fd_watch.h"
 #include "nvme/socket_address.h"
 
 namespace nvublk::nvme::rdma {

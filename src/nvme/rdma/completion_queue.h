@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/fd_watch.h"
 #include "engine/intrusive_list.h"
 #include "engine/reactor.h"
-#include "nvme/rdma/fd_watch.h"
 #include "nvme/rdma/rdma_statistics.h"
 #include "nvme/rdma/verbs.h"
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "nvme/control_action.h"
@@ -23,6 +24,7 @@ class PerfectController {
   bool enabled_at_start = true;
   unsigned polls_until_ready = 2;
   std::uint16_t cntlid = 7;
+  std::string serial;  ///< at most 20 characters
   std::uint32_t keep_alive_ms = 4000;
   std::uint32_t queue_count = 2;                 ///< I/O queues that it grants
   std::uint64_t size_blocks = 1000;              ///< of every namespace
@@ -132,6 +134,7 @@ class PerfectController {
     if (cns == spec::IdentifyCns::kController) {
       spec::IdentifyController data{};
       data.cntlid = cntlid;
+      std::ranges::copy(serial, data.sn.begin());
       data.kas = 10;
       data.ioccsz = discovery ? 0 : 4 + 512;
       data.cntrltype = discovery ? 2 : 1;

@@ -192,6 +192,25 @@ TEST_F(PcieTransportTest, SeededFaultsLoseNothing) {
   }
 }
 
+TEST_F(PcieTransportTest, AnotherDriveIsNotTakenForTheOneThatLeft) {
+  make_device();
+  ASSERT_TRUE(connect());
+  const auto work = workload({.depth = 8, .operations = 2000, .mixed = false});
+  device_->arm_fault(DeviceFault::kGone, 500);
+  ASSERT_TRUE(turn_until([&] { return device_->gone(); }));
+  device_->revive("ANOTHER");
+  ASSERT_TRUE(turn_until([&] {
+    const auto error = controller_->status().last_error;
+    return error && error->text.find("ANOTHER") != std::string::npos;
+  }));
+  EXPECT_FALSE(work->finished());
+  device_->revive();
+  controller_->reconnect_now();
+  ASSERT_TRUE(turn_until([&] { return work->finished(); }));
+  EXPECT_EQ(work->errors(), 0u);
+  EXPECT_EQ(work->mismatches(), 0u);
+}
+
 TEST_F(PcieTransportTest, ADeviceThatTheKernelWantsBackIsLetGo) {
   options_.ctrl_loss_timeout = seconds(0);
   make_device();

@@ -139,6 +139,41 @@ check "attach it again" attach -t pcie -a "$other"
 check "fio verifies on it" verify_with_fio "${devices[0]}"
 check "detach it again" nvublk detach --all
 
+# --- hot plug: pulled out under load and put back, nothing is lost ---
+drive_gone() { [ ! -e "/sys/bus/pci/devices/$1" ]; }
+plug() { qmp device_add '{"driver": "nvme", "id": "nvme1", "bus": "slot1", "drive": "drive1",
+  "serial": "'"$1"'", "max_ioqpairs": "8"}'; }
+check "attach with --hotplug" attach -t pcie -a "$other" --hotplug -c 1
+fio --name=load --filename="${devices[0]}" --rw=randwrite --bs=4k --iodepth=16 --direct=1 \
+  --ioengine=io_uring --size=256m --verify=crc32c --verify_backlog=4096 --output=/tmp/load.out \
+  >/tmp/load.err 2>&1 &
+load_pid=$!
+check "fio writes" wait_until 30 many_writes
+check "the drive is pulled out" qmp device_del '{"id": "nvme1"}'
+check "it is gone" wait_until 60 drive_gone "$other"
+check "its controller waits" wait_until 30 has_state reconnecting
+check "another drive is put in" plug ANOTHER
+check "it is refused by its serial number" wait_until 60 grep -q \
+  "another drive: its serial number is ANOTHER, not VM1" "$kDaemonLog"
+check "it is pulled out" qmp device_del '{"id": "nvme1"}'
+check "it is gone, too" wait_until 60 drive_gone "$other"
+check "the drive is put back" plug VM1
+check "it is taken again by itself" wait_until 60 has_state live
+status=0
+wait "$load_pid" || status=$?
+check_equal "fio has lost nothing" 0 "$status"
+check "detach it" nvublk detach --all
+check "the kernel has it after all" wait_until 30 has_driver "$other" nvme
+
+check "attach to give up soon" attach -t pcie -a "$other" --hotplug -l 1
+check "the drive is pulled out again" qmp device_del '{"id": "nvme1"}'
+check "the controller is given up at last" wait_until 60 has_state failed
+check "the drive is put back again" wait_until 30 plug VM1
+check "it is attached again" wait_until 60 has_state live
+devices=("$(nvublk list -o json | jq -r '.devices[0].device')")
+check "fio verifies on what was attached by itself" verify_with_fio "${devices[0]}"
+check "detach that" nvublk detach --all
+
 # --- many rounds leave nothing behind ---
 rounds=5
 [ "${VM_FULL-}" != 1 ] || rounds=50

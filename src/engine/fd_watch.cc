@@ -1,4 +1,4 @@
-#include "nvme/rdma/fd_watch.h"
+#include "engine/fd_watch.h"
 
 #include <utility>
 
@@ -6,7 +6,7 @@
 
 #include "engine/check.h"
 
-namespace nvublk::nvme::rdma {
+namespace nvublk {
 
 void FdWatch::start(int fd) {
   CHECK(poll_ == nullptr);
@@ -62,4 +62,4 @@ void FdWatch::stop() {
   io_uring_sqe_set_data(sqe, static_cast<RingOp*>(cancel));
 }
 
-}  // namespace nvublk::nvme::rdma
+}  // namespace nvublk

@@ -4,7 +4,7 @@
 
 #include "engine/reactor.h"
 
-namespace nvublk::nvme::rdma {
+namespace nvublk {
 
 class FdWatch {
  public:
@@ -36,4 +36,4 @@ class FdWatch {
   PollOp* poll_ = nullptr;  // owned; by the ring once it is stopped while it waits
 };
 
-}  // namespace nvublk::nvme::rdma
+}  // namespace nvublk

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "engine/error.h"
+#include "engine/time.h"
+#include "nvme/transport_id.h"
+
+namespace nvublk::nvme {
+
+/// What a transport needs to know of a controller's options.
+struct TransportOptions {
+  TransportId id;
+  std::string host_traddr;    ///< source address, empty: any
+  std::string host_iface;     ///< interface to bind to, empty: any
+  int tos = -1;               ///< type of service, -1: the system's
+  int rdma_ack_timeout = -1;  ///< 0 to 31: 4.096 us times 2 to that power, -1: the device's
+  bool header_digest = false;
+  bool data_digest = false;
+  Duration connect_timeout = seconds(5);  ///< for each step of connecting a queue
+  /// Local devices: runs each time before the device is opened, on a thread where it may block.
+  std::function<Status()> before_open;
+};
+
+}  // namespace nvublk::nvme
