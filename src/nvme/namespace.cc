@@ -34,7 +34,8 @@ Namespace::Namespace(NamespaceIdentity identity, const BlockGeometry& geometry,
     : identity_(std::move(identity)), geometry_(geometry), unusable_(std::move(unusable)) {}
 
 void Namespace::add_queue(QueuePair& queue_pair) {
-  queues_.push_back(std::make_unique<NamespaceQueue>(queue_pair, identity_.nsid, geometry_));
+  queues_.push_back(std::make_unique<NamespaceQueue>(queue_pair, identity_.nsid, geometry_,
+                                                     namespace_protection(profile_)));
 }
 
 void Namespace::deactivate(NamespaceFate fate, std::string reason) {

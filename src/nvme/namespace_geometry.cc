@@ -4,6 +4,8 @@
 #include <bit>
 #include <limits>
 
+#include "nvme/command.h"
+
 namespace nvublk::nvme {
 
 namespace {
@@ -59,6 +61,31 @@ void set_preferred_sizes(BlockGeometry& geometry, const spec::IdentifyNamespace&
   }
 }
 
+constexpr std::uint32_t kNoReferenceTag = 3;
+// Protection information with a guard of 16 bits.
+constexpr std::uint32_t kProtectionBytes = 8;
+
+// An application of a block device has no way to metadata. The controller inserts and strips it
+// where it is protection information and nothing else. [NVM 1.1 §5.3.1]
+std::string metadata_unusable(const NamespaceProfile& profile) {
+  const std::uint32_t bytes = profile.data.metadata_bytes();
+  if (bytes == 0) {
+    return "";
+  }
+  const std::string what =
+      "its format has " + std::to_string(bytes) + " bytes of metadata for each block";
+  if (profile.data.protection_type() == 0) {
+    return what + ", which a block device cannot show; format it without";
+  }
+  if (bytes != kProtectionBytes || profile.format.guard_bits != 16 ||
+      profile.format.storage_tag_bits != 0) {
+    return what +
+           ", which are more than protection information with 16 bit guards; format it with 8 "
+           "bytes, or without";
+  }
+  return "";
+}
+
 }  // namespace
 
 BlockGeometry namespace_geometry(const NamespaceProfile& profile,
@@ -107,11 +134,19 @@ std::string namespace_unusable(const NamespaceProfile& profile) {
   if (data.nsze.get() > std::numeric_limits<std::int64_t>::max() / block) {
     return "it is larger than a block device can be";
   }
-  if (data.metadata_bytes() != 0) {
-    return "its format has " + std::to_string(data.metadata_bytes()) +
-           " bytes of metadata for each block; format it without";
+  return metadata_unusable(profile);
+}
+
+BlockProtection namespace_protection(const NamespaceProfile& profile) {
+  const std::uint32_t type = profile.data.protection_type();
+  BlockProtection protection;
+  if (type != 0) {
+    protection.io_flags = command::kIoProtectionAction | command::kIoCheckGuard;
+    // Blocks of type 3 have reference tags that mean nothing to the controller.
+    protection.reference_tag = type != kNoReferenceTag;
+    protection.io_flags |= protection.reference_tag ? command::kIoCheckReferenceTag : 0;
   }
-  return "";
+  return protection;
 }
 
 NamespaceIdentity namespace_identity(const NamespaceProfile& profile) {

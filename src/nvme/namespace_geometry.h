@@ -17,6 +17,9 @@ BlockGeometry namespace_geometry(const NamespaceProfile& profile,
 /// Why `profile` cannot be shown as a block device; empty if it can.
 std::string namespace_unusable(const NamespaceProfile& profile);
 
+/// What its requests need for the protection information of its format, if it has any.
+BlockProtection namespace_protection(const NamespaceProfile& profile);
+
 NamespaceIdentity namespace_identity(const NamespaceProfile& profile);
 
 }  // namespace nvublk::nvme

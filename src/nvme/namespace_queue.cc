@@ -8,6 +8,13 @@
 
 namespace nvublk::nvme {
 
+namespace {
+
+constexpr std::uint32_t kIoChecks =
+    command::kIoCheckGuard | command::kIoCheckReferenceTag | command::kIoCheckApplicationTag;
+
+}  // namespace
+
 bool NamespaceQueue::valid(const BlockRequest& request) const {
   if (request.op == BlockOp::kFlush) {
     return true;
@@ -47,17 +54,28 @@ void NamespaceQueue::retire(int error_number) {
   });
 }
 
+// [NVM 1.1 §5.3.1, §5.3.2]
+void NamespaceQueue::protect(const BlockRequest& block, Request& request) const {
+  if (protection_.reference_tag) {
+    command::set_protection_tags(request.sqe,
+                                 {.reference_tag = static_cast<std::uint32_t>(block.lba)});
+  }
+}
+
 void NamespaceQueue::build(const BlockRequest& block, Request& request) const {
   const std::uint32_t fua = block.fua ? command::kIoForceUnitAccess : 0;
+  const std::uint32_t flags = fua | protection_.io_flags;
   request.set_no_data();
   switch (block.op) {
     case BlockOp::kRead:
-      request.sqe = command::read(nsid_, block.lba, block.blocks, fua);
+      request.sqe = command::read(nsid_, block.lba, block.blocks, flags);
       request.set_data(block.data, block.blocks * geometry_.block_size_bytes);
+      protect(block, request);
       return;
     case BlockOp::kWrite:
-      request.sqe = command::write(nsid_, block.lba, block.blocks, fua);
+      request.sqe = command::write(nsid_, block.lba, block.blocks, flags);
       request.set_data(block.data, block.blocks * geometry_.block_size_bytes);
+      protect(block, request);
       return;
     case BlockOp::kFlush:
       request.sqe = command::flush(nsid_);
@@ -73,7 +91,10 @@ void NamespaceQueue::build(const BlockRequest& block, Request& request) const {
       return;
     }
     case BlockOp::kWriteZeroes:
-      request.sqe = command::write_zeroes(nsid_, block.lba, block.blocks, !block.no_unmap, fua);
+      // There is nothing to check: only the action counts.
+      request.sqe = command::write_zeroes(nsid_, block.lba, block.blocks, !block.no_unmap,
+                                          flags & ~kIoChecks);
+      protect(block, request);
       return;
   }
 }

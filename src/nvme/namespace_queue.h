@@ -10,10 +10,17 @@
 
 namespace nvublk::nvme {
 
+/// Protection information that the controller makes and checks by itself (PRACT).
+struct BlockProtection {
+  std::uint32_t io_flags = 0;  ///< of reads and writes, in cdw12; 0: the format has none
+  bool reference_tag = false;  ///< a block's is the low half of its address
+};
+
 class NamespaceQueue final : public BlockQueue {
  public:
-  NamespaceQueue(QueuePair& queue_pair, std::uint32_t nsid, const BlockGeometry& geometry)
-      : queue_pair_(queue_pair), nsid_(nsid), geometry_(geometry) {}
+  NamespaceQueue(QueuePair& queue_pair, std::uint32_t nsid, const BlockGeometry& geometry,
+                 const BlockProtection& protection = {})
+      : queue_pair_(queue_pair), nsid_(nsid), geometry_(geometry), protection_(protection) {}
 
   unsigned shard_id() const { return queue_pair_.shard().id(); }
   void submit(BlockRequest& request) override;
@@ -32,10 +39,12 @@ class NamespaceQueue final : public BlockQueue {
 
  private:
   bool valid(const BlockRequest& request) const;
+  void protect(const BlockRequest& block, Request& request) const;
 
   QueuePair& queue_pair_;
   const std::uint32_t nsid_;
   BlockGeometry geometry_;
+  const BlockProtection protection_;
   int retired_error_ = 0;
 };
 

@@ -148,6 +148,9 @@ Status Run::use(nvme::Controller& controller, nvme::Namespace& subject) {
   if (!subject.unusable().empty()) {
     return fail(ErrorCode::kUnsupported, subject.unusable());
   }
+  if (subject.profile().data.metadata_bytes() != 0) {
+    return fail(ErrorCode::kUnsupported, "its blocks have metadata");
+  }
   if (options_.io_size_bytes % geometry.block_size_bytes != 0) {
     return fail(ErrorCode::kInvalidArgument, "I/Os of " + std::to_string(options_.io_size_bytes) +
                                                  " bytes are not whole blocks of " +

@@ -6,10 +6,10 @@ namespace {
 TEST_F(AttachmentsTest, NamespacesThatCannotBeShownAreRefusedWithTheReason) {
   const auto zoned = target_->add_namespace({.size_bytes = 1 << 20, .zone_bytes = 64 << 10});
   const auto extended =
-      target_->add_namespace({.size_bytes = 1 << 20, .metadata_bytes = 8, .protection_type = 1});
+      target_->add_namespace({.size_bytes = 1 << 20, .metadata_bytes = 16, .protection_type = 1});
   ASSERT_TRUE(zoned && extended);
   const std::pair<std::uint32_t, const char*> cases[] = {{*zoned, "it is zoned"},
-                                                         {*extended, "8 bytes of metadata"}};
+                                                         {*extended, "16 bytes of metadata"}};
   for (const auto& [nsid, reason] : cases) {
     AttachRequest wanted = request();
     wanted.nsids = {nsid};

@@ -260,6 +260,16 @@ TEST(NamespaceGeometry, WhatCannotBeShownSaysWhy) {
   EXPECT_EQ(namespace_unusable(profile), "");
   profile.data.lbaf[0].ms = 8;
   EXPECT_NE(namespace_unusable(profile).find("metadata"), std::string::npos);
+  for (profile.data.dps = 1; profile.data.dps <= 3; profile.data.dps++) {
+    EXPECT_EQ(namespace_unusable(profile), "");
+  }
+  profile.data.lbaf[0].ms = 16;
+  EXPECT_NE(namespace_unusable(profile).find("more than protection"), std::string::npos);
+  profile.data.lbaf[0].ms = 8;
+  profile.format.guard_bits = 64;
+  EXPECT_NE(namespace_unusable(profile).find("more than protection"), std::string::npos);
+  profile.format.guard_bits = 16;
+  profile.data.dps = 0;
   profile.data.lbaf[0].ms = 0;
   profile.ids.csi = 2;
   EXPECT_NE(namespace_unusable(profile).find("command set"), std::string::npos);

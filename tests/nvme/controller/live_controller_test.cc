@@ -139,6 +139,16 @@ TEST_F(LiveControllerTest, WithDigestsToo) {
   run_workloads(2, {.depth = 16, .blocks_per_request = 128, .operations = 500});
 }
 
+TEST_F(LiveControllerTest, ProtectionIsTheControllersBusiness) {
+  for (target::NamespaceOptions& each : target_options_.namespaces) each.metadata_bytes = 8;
+  target_options_.namespaces[0].protection_type = 1;
+  target_options_.namespaces[1].protection_type = 3;
+  start_target();
+  ASSERT_TRUE(connect());
+  run_workloads(1, {.depth = 32, .operations = 5000});
+  run_workloads(2, {.depth = 16, .blocks_per_request = 16, .operations = 500});
+}
+
 TEST_F(LiveControllerTest, ALiveShardAllocatesNothing) {
   start_target();
   ASSERT_TRUE(connect());

@@ -265,7 +265,7 @@ TEST_F(FlatTest, ANamespaceWithoutZonesHasNoZoneCommands) {
 }
 
 TEST_F(FlatTest, ExtendedBlocksAreNoBlockDevice) {
-  serve("size=4M,bs=4096,ms=8,pi=1");
+  serve("size=4M,bs=4096,ms=16");
   Host& host = attach(0);
   const std::string why = host.controller->find_namespace(1)->unusable();
   EXPECT_NE(why.find("metadata"), std::string::npos) << why;
