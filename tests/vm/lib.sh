@@ -146,11 +146,12 @@ export NVUBLK_SOCKET=${NVUBLK_SOCKET:-/run/nvublk/nvublk.sock}
 # The command line, which may not hang.
 nvublk() { timeout -k 5 "${command_limit:-90}" "$NVUBLK_BIN/nvublk" "$@"; }
 
-# start_daemon [SOCKET]: sets daemon_pid once it answers.
+# start_daemon [SOCKET [ARGUMENT...]]: sets daemon_pid once it answers.
 start_daemon() {
   local socket=${1:-$NVUBLK_SOCKET}
+  shift $(($# > 0))
   mkdir -p "$(dirname "$socket")"
-  "$NVUBLK_BIN/nvublkd" --socket "$socket" >>"$kDaemonLog" 2>&1 &
+  "$NVUBLK_BIN/nvublkd" --socket "$socket" "$@" >>"$kDaemonLog" 2>&1 &
   daemon_pid=$!
   wait_until 30 nvublk status --socket "$socket" || { tail -n 20 "$kDaemonLog"; return 1; }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Local drives over PCIe: taken from the kernel, shown as ublk devices, given back. What one side
-# writes the other reads; a drive in use stays where it is; what is missing is said in words. Needs
-# a guest with drives: run --nvme 2.
+# writes the other reads; a drive in use stays where it is; what is missing is said in words.
+# run: --nvme 2
 set -u
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"

@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Drives of every shape: block sizes, protection information, several namespaces, small and large
+# transfers, one queue pair and eight, a controller memory buffer, in all three idle modes. What is
+# written is read the same through the kernel's driver afterwards.
+# run: --nvme 1 --disk n1 --disk n2 --disk n3 --disk n4 --disk n5 --disk n6 --disk n7 --disk n8
+# run: --disk small --disk large
+# run: -x "-global nvme-ns.physical_block_size=4096"
+# run: -x "-device nvme,serial=FORMATS,id=formats,max_ioqpairs=8"
+# run: -x "-device nvme-ns,bus=formats,drive=n1,nsid=1,logical_block_size=512"
+# run: -x "-device nvme-ns,bus=formats,drive=n2,nsid=2,logical_block_size=4096"
+# run: -x "-device nvme-ns,bus=formats,drive=n3,nsid=3,logical_block_size=4096,ms=8,pi=1"
+# run: -x "-device nvme-ns,bus=formats,drive=n4,nsid=4,logical_block_size=512,ms=8,mset=1,pi=2"
+# run: -x "-device nvme-ns,bus=formats,drive=n5,nsid=5,logical_block_size=4096,ms=8,pi=3"
+# run: -x "-device nvme-ns,bus=formats,drive=n6,nsid=6,logical_block_size=4096,ms=16"
+# run: -x "-device nvme-ns,bus=formats,drive=n7,nsid=7,zoned=on,zoned.zone_size=16M"
+# run: -x "-device nvme-ns,bus=formats,drive=n8,nsid=8,logical_block_size=512"
+# run: -x "-device nvme,serial=SMALL,drive=small,mdts=1,max_ioqpairs=1"
+# run: -x "-device nvme,serial=LARGE,drive=large,mdts=0,cmb_size_mb=16"
+set -u
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+clean_up() {
+  nvublk detach --all --force
+  stop_daemon
+} >/dev/null 2>&1
+
+# drive_with SERIAL: its PCI address.
+drive_with() {
+  nvublk pci list -o json | jq -re --arg s "$1" '.devices[] | select(.serial == $s).address'
+}
+all_drives() {
+  [ "$(nvublk pci list -o json | jq '[.devices[] | select(.serial)] | length')" = 4 ]
+}
+# kernel_disk ADDRESS NSID: the kernel's disk of that namespace, once it is there.
+kernel_disk() {
+  local folder
+  for folder in /sys/bus/pci/devices/"$1"/nvme/nvme*/nvme*n*; do
+    if [ "$(cat "$folder/nsid" 2>/dev/null)" = "$2" ]; then
+      [ -b "/dev/$(basename "$folder")" ] && echo "/dev/$(basename "$folder")"
+      return
+    fi
+  done
+  return 1
+}
+device_of() {
+  nvublk list -o json | jq -re --argjson n "$1" '.devices[] | select(.nsid == $n).device'
+}
+digest_of() { dd if="$1" bs=1M count=4 iflag=direct status=none | sha256sum; }
+fill() { dd if=/dev/urandom of="$1" bs=1M count=4 oflag=direct conv=fsync status=none; }
+verify() { verify_with_fio "$1" --size=8m "${@:2}"; }
+
+require "the modules load" load_modules ublk_drv nvme vfio-pci
+require "the drives are there" wait_until 60 all_drives
+formats=$(drive_with FORMATS) small=$(drive_with SMALL)
+large=$(drive_with LARGE) plain=$(drive_with VM0)
+
+# --- formats: what one side writes, the other reads ---
+require "the daemon starts" start_daemon
+require "eight namespaces, as far as they can be shown" attach -t pcie -a "$formats"
+check_equal "six can be shown" 6 "${#devices[@]}"
+status=$(nvublk status -o json)
+check_json "one with other metadata says why not" "$status" \
+  '[.controllers[].namespaces[] | select(.nsid == 6).state][0] | test("16 bytes of metadata")'
+check_json "a zoned one says why not" "$status" \
+  '[.controllers[].namespaces[] | select(.nsid == 7).state][0] | test("zone")'
+declare -A ours=() sizes=([1]=512 [2]=4096 [3]=4096 [4]=512 [5]=4096 [8]=512)
+for nsid in 1 2 3 4 5 8; do
+  device=$(device_of "$nsid")
+  check_equal "namespace $nsid has its block size" "${sizes[$nsid]}" "$(blockdev --getss "$device")"
+  check "fio verifies on namespace $nsid" verify "$device"
+  check "random data is written to namespace $nsid" fill "$device"
+  ours[$nsid]=$(digest_of "$device")
+done
+check "blkdiscard" blkdiscard -o 8M -l 8M "$(device_of 3)"
+check "blocks with protection are zeroed" blkdiscard -z -o 4M -l 1M "$(device_of 3)"
+check_equal "and read as zeroes" "$(head -c 1M /dev/zero | sha256sum)" \
+  "$(dd if="$(device_of 3)" bs=1M skip=4 count=1 iflag=direct status=none | sha256sum)"
+check "detach" nvublk detach --all
+for nsid in 1 2 3 4 5 8; do
+  wait_until 30 kernel_disk "$formats" "$nsid" >/dev/null
+  disk=$(kernel_disk "$formats" "$nsid")
+  check_equal "the kernel reads the same from namespace $nsid" "${ours[$nsid]}" \
+    "$(digest_of "$disk")"
+  fill "$disk"
+  ours[$nsid]=$(digest_of "$disk")
+done
+check "attach two of them" attach -t pcie -a "$formats" --nsid 3,4
+check_equal "what the kernel wrote with protection of type 1 is read" "${ours[3]}" \
+  "$(digest_of "${devices[0]}")"
+check_equal "so is type 2" "${ours[4]}" "$(digest_of "${devices[1]}")"
+check "detach them" nvublk detach --all
+
+# --- transfers ---
+check "attach a drive of 8 KiB transfers and one queue pair" attach -t pcie -a "$small"
+check "fio verifies on it" verify "${devices[0]}"
+check "attach a drive without a limit and with a memory buffer" attach -t pcie -a "$large"
+check "fio verifies with 1 MiB" verify "${devices[0]}" --bsrange=1m-1m
+check "detach both" nvublk detach --all
+check "the daemon ends" stop_daemon
+
+# --- idle modes, and queue pairs ---
+for mode in busy adaptive interrupt; do
+  for queues in 1 8; do
+    [ "$mode" = adaptive ] || [ "$queues" = 1 ] || continue
+    require "the daemon starts, $mode" start_daemon "$NVUBLK_SOCKET" --mode "$mode" \
+      --shards "$queues"
+    check "attach with $queues queue pairs" attach -t pcie -a "$plain" -i "$queues"
+    check_json "it has them" "$(nvublk status -o json)" \
+      ".controllers[0].queues | length == $queues + 1"
+    check "fio verifies, $mode, $queues" verify "${devices[0]}"
+    check "one request at a time, $mode, $queues" verify "${devices[0]}" --iodepth=1 --size=1m \
+      --bsrange=4k-64k
+    check "detach it" nvublk detach --all
+    check "the daemon of $mode ends" stop_daemon
+  done
+done
+finish_tests
