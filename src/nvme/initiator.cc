@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/check.h"
+#include "nvme/pci_scan.h"
 
 namespace nvublk::nvme {
 
@@ -18,8 +19,9 @@ Error in_a_turn() {
 
 }  // namespace
 
-Initiator::Initiator(Shard& shard, TransportMaker maker, const ControllerOptions& defaults)
-    : shard_(shard), maker_(std::move(maker)), defaults_(defaults) {
+Initiator::Initiator(Shard& shard, TransportMaker maker, const ControllerOptions& defaults,
+                     std::string sysfs)
+    : shard_(shard), maker_(std::move(maker)), defaults_(defaults), sysfs_(std::move(sysfs)) {
   defaults_.application_queues = true;
 }
 
@@ -74,17 +76,22 @@ std::shared_ptr<Connection> Initiator::lookup(const Controller& controller) cons
 Result<std::unique_ptr<ProbeContext>> Initiator::probe_async(const std::optional<TransportId>& id,
                                                              ProbeCallbacks callbacks) {
   CHECK_ON(shard_);
-  if (!id || !id->is_fabrics()) {
-    return nvublk::fail(ErrorCode::kUnsupported,
-                        "PCIe devices cannot be probed: this build has no PCIe transport; name a "
-                        "fabric's transport id");
+  std::unique_ptr<ProbeContext> context(new ProbeContext(*this, std::move(callbacks)));
+  if (!id) {
+    for (const PciAddress& address : find_pci_controllers(sysfs_)) {
+      TransportId local;
+      local.trtype = Trtype::kPcie;
+      local.traddr = address.to_string();
+      CHECK(local.complete().has_value());
+      context->consider(local);
+    }
+    return context;
   }
   TransportId complete = *id;
   if (Status status = complete.complete(); !status) {
     return std::unexpected(std::move(status.error()));
   }
-  std::unique_ptr<ProbeContext> context(new ProbeContext(*this, std::move(callbacks)));
-  if (complete.is_discovery()) {
+  if (complete.is_fabrics() && complete.is_discovery()) {
     context->discovery_id_ = complete;
     context->walk_ = std::make_unique<DiscoveryWalk>(shard_, maker_, defaults_, complete);
   } else {

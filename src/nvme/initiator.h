@@ -91,8 +91,9 @@ class DetachContext {
 class Initiator {
  public:
   /// `defaults`: what options begin with; application_queues is always set. `maker` and `shard`
-  /// outlive it.
-  Initiator(Shard& shard, TransportMaker maker, const ControllerOptions& defaults);
+  /// outlive it. `sysfs`: where the kernel shows PCIe devices.
+  Initiator(Shard& shard, TransportMaker maker, const ControllerOptions& defaults,
+            std::string sysfs = "/sys");
   /// Detaches what is attached; waits for it.
   ~Initiator();
   Initiator(const Initiator&) = delete;
@@ -102,7 +103,7 @@ class Initiator {
   const ControllerOptions& default_options() const { return defaults_; }
 
   /// Looks for controllers: all that a discovery subsystem's log lists when `id` names one, else
-  /// the one that `id` names. No id means all PCIe devices.
+  /// the one that `id` names. No id means all PCIe devices that are bound to vfio-pci.
   Result<std::unique_ptr<ProbeContext>> probe_async(const std::optional<TransportId>& id,
                                                     ProbeCallbacks callbacks);
   /// A loop over probe_async; failures of controllers go to attach_fail.
@@ -144,6 +145,7 @@ class Initiator {
   Shard& shard_;
   const TransportMaker maker_;
   ControllerOptions defaults_;
+  const std::string sysfs_;
   std::vector<std::shared_ptr<Connection>> connections_;  ///< also those that close
 };
 

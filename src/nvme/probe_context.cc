@@ -91,7 +91,7 @@ void ProbeContext::failed(const TransportId& id, const Error& error) {
 void ProbeContext::consider(const TransportId& id) {
   ControllerOptions options = initiator_.defaults_;
   options.transport.id = id;
-  options.name = id.subnqn;
+  options.name = id.is_fabrics() ? id.subnqn : id.traddr;
   if (callbacks_.probe && !callbacks_.probe(id, options)) {
     return;
   }

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nvme/pci_address.h"
+
+namespace nvublk::nvme {
+
+/// The NVMe controllers of this machine that are bound to vfio-pci, in order of their addresses.
+/// `sysfs` is where the kernel shows devices. Those that a driver of the kernel has are not ours.
+std::vector<PciAddress> find_pci_controllers(const std::string& sysfs = "/sys");
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,359 @@
+// An application of the library on local drives: probing without an id, queue pairs with memory of
+// any kind, poll groups, injected errors, resets and removal, on simulated controllers.
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "nvme/command.h"
+#include "nvme/initiator.h"
+#include "nvme/pcie/pcie_transport.h"
+#include "nvme/poll_group.h"
+#include "sim/simulated_controller.h"
+
+namespace nvublk::nvme::pcie {
+namespace {
+
+using sim::DeviceFault;
+using sim::SimulatedController;
+
+struct Ended {
+  bool done = false;
+  spec::NvmeStatus status;
+  static void record(void* context, spec::NvmeStatus status, const spec::CompletionEntry&) {
+    auto* self = static_cast<Ended*>(context);
+    EXPECT_FALSE(self->done) << "completed twice";
+    self->done = true;
+    self->status = status;
+  }
+};
+
+class LibraryPcieTest : public testing::Test, private Poller {
+ protected:
+  void SetUp() override {
+    Shard::Options shard_options;
+    shard_options.reactor.mode = IdleMode::kBusy;
+    auto shard = Shard::adopt_current_thread(shard_options);
+    ASSERT_TRUE(shard) << shard.error().text;
+    shard_ = std::move(*shard);
+    shard_->reactor().add_poller(*this);
+    std::string name = std::filesystem::temp_directory_path() / "nvublk-sysfs.XXXXXX";
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    sysfs_ = name;
+    ControllerOptions options;
+    options.host.nqn = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001";
+    options.ctrl_loss_timeout = seconds(0);
+    options.admin_timeout = milliseconds(500);
+    options.queue_size = 16;
+    initiator_ = std::make_unique<Initiator>(
+        *shard_,
+        [this](const TransportOptions& transport) -> Result<std::unique_ptr<Transport>> {
+          const std::string address = transport.id.traddr;
+          return std::make_unique<PcieTransport>(
+              [this, address]() -> Result<std::shared_ptr<PcieDevice>> {
+                const auto found = devices_.find(address);
+                if (found == devices_.end()) {
+                  return fail(ErrorCode::kNotFound, "there is nothing at " + address);
+                }
+                return found->second;
+              });
+        },
+        options, sysfs_.string());
+  }
+
+  void TearDown() override {
+    initiator_.reset();
+    for (int i = 0; i < 5; i++) shard_->reactor().turn(false);
+    for (auto& [address, device] : devices_) {
+      EXPECT_TRUE(device->violations().empty()) << device->violations().front();
+      EXPECT_EQ(device->mapping_count(), 0u);
+      EXPECT_EQ(device->io_queue_count(), 0u);
+      EXPECT_EQ(device.use_count(), 1);
+    }
+    shard_->reactor().remove_poller(*this);
+    shard_.reset();
+    std::filesystem::remove_all(sysfs_);
+  }
+
+  // A function at `address`, bound to `driver`; a simulated controller is behind those of vfio-pci.
+  void plug(const std::string& address, const std::string& driver = "vfio-pci",
+            const std::string& pci_class = "0x010802") {
+    const auto folder = sysfs_ / "bus/pci/drivers" / driver / address;
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / "class") << pci_class << "\n";
+    devices_[address] = std::make_shared<SimulatedController>(
+        SimulatedController::Options{.size_blocks = 4096, .out_of_order = true});
+  }
+  static TransportId id_of(const std::string& address) {
+    TransportId id;
+    id.trtype = Trtype::kPcie;
+    id.traddr = address;
+    EXPECT_TRUE(id.complete());
+    return id;
+  }
+  Controller* attach() {
+    plug(kFirst);
+    const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
+    EXPECT_TRUE(controller) << controller.error().text;
+    return controller.value_or(nullptr);
+  }
+
+  bool poll_until(IoQueuePair& queue, const std::function<bool()>& ready) {
+    const Instant limit = Clock::now() + seconds(30);
+    while (!ready()) {
+      if (Clock::now() > limit) return false;
+      queue.process_completions();
+    }
+    return true;
+  }
+  static int submit(IoQueuePair& queue, const spec::SubmissionEntry& sqe, const iovec* iov,
+                    std::uint32_t count, Ended& ended) {
+    IoCommand io;
+    io.sqe = sqe;
+    io.iov = iov;
+    io.iov_count = count;
+    io.done = &Ended::record;
+    io.context = &ended;
+    return queue.submit(io);
+  }
+  // Writes and reads back `data` from `lba`, in `pieces` pieces; true if it is the same.
+  bool comes_back(IoQueuePair& queue, std::vector<std::byte>& data, std::uint64_t lba,
+                  std::size_t pieces) {
+    const std::vector<std::byte> written = data;
+    const auto blocks = static_cast<std::uint32_t>(data.size() / 4096);
+    std::vector<iovec> iov;
+    const std::size_t each = data.size() / pieces;
+    for (std::size_t i = 0; i < pieces; i++) iov.push_back({data.data() + i * each, each});
+    const auto count = static_cast<std::uint32_t>(iov.size());
+    Ended write;
+    EXPECT_EQ(submit(queue, command::write(1, lba, blocks), iov.data(), count, write), 0);
+    EXPECT_TRUE(poll_until(queue, [&] { return write.done; }));
+    EXPECT_TRUE(write.status.ok());
+    std::ranges::fill(data, std::byte{0xee});
+    Ended read;
+    EXPECT_EQ(submit(queue, command::read(1, lba, blocks), iov.data(), count, read), 0);
+    EXPECT_TRUE(poll_until(queue, [&] { return read.done; }));
+    EXPECT_TRUE(read.status.ok());
+    return data == written;
+  }
+  static std::vector<std::byte> noise(std::size_t size, unsigned seed) {
+    std::mt19937 random(seed);
+    std::vector<std::byte> data(size);
+    for (std::byte& each : data) each = static_cast<std::byte>(random());
+    return data;
+  }
+
+  static inline const std::string kFirst = "0000:01:00.0";
+  static inline const std::string kSecond = "0000:02:00.0";
+  std::filesystem::path sysfs_;
+  std::unique_ptr<Shard> shard_;
+  std::map<std::string, std::shared_ptr<SimulatedController>> devices_;
+  std::unique_ptr<Initiator> initiator_;
+
+ private:
+  unsigned poll() override {
+    unsigned commands = 0;
+    for (auto& [address, device] : devices_) commands += device->step();
+    return commands;
+  }
+  bool arm() override { return true; }
+};
+
+TEST_F(LibraryPcieTest, ProbingWithoutAnIdFindsWhatVfioHas) {
+  plug(kSecond);
+  plug(kFirst);
+  plug("0000:03:00.0", "nvme");
+  plug("0000:04:00.0", "vfio-pci", "0x020000");
+  std::vector<std::string> offered;
+  std::vector<std::string> attached;
+  ProbeCallbacks callbacks;
+  callbacks.probe = [&offered](const TransportId& id, ControllerOptions& options) {
+    offered.push_back(id.traddr);
+    EXPECT_EQ(options.name, id.traddr);
+    return true;
+  };
+  callbacks.attach = [&attached](const TransportId& id, Controller& controller,
+                                 const ControllerOptions&) {
+    EXPECT_EQ(controller.state(), ControllerState::kLive);
+    attached.push_back(id.traddr);
+  };
+  ASSERT_TRUE(initiator_->probe(std::nullopt, callbacks));
+  EXPECT_EQ(offered, (std::vector<std::string>{kFirst, kSecond}));
+  std::ranges::sort(attached);
+  EXPECT_EQ(attached, offered);
+  EXPECT_EQ(initiator_->attached().size(), 2u);
+}
+
+TEST_F(LibraryPcieTest, WhatIsNotThereFailsBySaying) {
+  std::string reason;
+  ProbeCallbacks callbacks;
+  callbacks.attach_fail = [&reason](const TransportId&, const Error& error) {
+    reason = error.text;
+  };
+  ASSERT_TRUE(initiator_->probe(id_of(kFirst), callbacks));
+  EXPECT_EQ(reason, "there is nothing at " + kFirst);
+}
+
+TEST_F(LibraryPcieTest, MemoryOfAnyKindGoesThereAndBack) {
+  Controller* controller = attach();
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  for (const std::size_t size : {4096, 8192, 12288, 65536, 131072}) {
+    std::vector<std::byte> data = noise(size, static_cast<unsigned>(size));
+    EXPECT_TRUE(comes_back(**queue, data, 7, 1)) << size;
+    EXPECT_TRUE(comes_back(**queue, data, 64, 4)) << size;
+    EXPECT_TRUE(comes_back(**queue, data, 128, size / 512)) << size;
+  }
+}
+
+TEST_F(LibraryPcieTest, ARegionOfTheShardIsNotCopied) {
+  Controller* controller = attach();
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  auto region = DmaRegion::allocate(1 << 20);
+  ASSERT_TRUE(region);
+  DmaEntry entry(*region);
+  shard_->reactor().dma_catalog().add(entry);
+  const std::size_t before = devices_[kFirst]->mapping_count();
+  for (const std::size_t size : {4096, 65536, 131072}) {
+    iovec iov{region->data() + 4096, size};
+    std::memset(iov.iov_base, static_cast<int>(size >> 12), size);
+    const auto blocks = static_cast<std::uint32_t>(size / 4096);
+    Ended write;
+    ASSERT_EQ(submit(**queue, command::write(1, 0, blocks), &iov, 1, write), 0);
+    ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+    std::memset(iov.iov_base, 0, size);
+    Ended read;
+    ASSERT_EQ(submit(**queue, command::read(1, 0, blocks), &iov, 1, read), 0);
+    ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
+    EXPECT_EQ(region->data()[4096 + size - 1], static_cast<std::byte>(size >> 12));
+  }
+  EXPECT_EQ(devices_[kFirst]->mapping_count(), before + 2) << "the region and its list";
+  shard_->reactor().dma_catalog().remove(entry);
+  EXPECT_EQ(devices_[kFirst]->mapping_count(), before);
+}
+
+TEST_F(LibraryPcieTest, APollGroupServesQueuePairsOfTwoDrives) {
+  plug(kFirst);
+  plug(kSecond);
+  PollGroup group;
+  std::vector<IoQueuePair::Pointer> queues;
+  for (const std::string& address : {kFirst, kSecond}) {
+    const Result<Controller*> controller = initiator_->connect(id_of(address));
+    ASSERT_TRUE(controller) << controller.error().text;
+    for (int i = 0; i < 2; i++) {
+      auto queue = (*controller)->allocate_io_queue_pair({.create_only = true});
+      ASSERT_TRUE(queue) << queue.error().text;
+      ASSERT_EQ(group.add(**queue), 0);
+      ASSERT_EQ((*queue)->connect(), 0);
+      queues.push_back(std::move(*queue));
+    }
+  }
+  const auto lost = [](void*, IoQueuePair& queue) { ADD_FAILURE() << queue.failure_text(); };
+  const Instant limit = Clock::now() + seconds(30);
+  while (group.all_connected() == -EAGAIN && Clock::now() < limit) {
+    group.process_completions(0, lost);
+  }
+  ASSERT_EQ(group.all_connected(), 0);
+  std::vector<std::byte> data = noise(4096, 5);
+  const iovec iov{data.data(), data.size()};
+  std::vector<Ended> ended(64);
+  for (std::size_t i = 0; i < ended.size(); i++) {
+    ASSERT_EQ(submit(*queues[i % 4], command::write(1, i, 1), &iov, 1, ended[i]), 0);
+  }
+  const auto all = [&] { return std::ranges::all_of(ended, [](auto& each) { return each.done; }); };
+  while (!all() && Clock::now() < limit) group.process_completions(0, lost);
+  EXPECT_TRUE(all());
+  for (auto& queue : queues) {
+    queue->disconnect();
+    while (group.remove(*queue) == -EINVAL && Clock::now() < limit) {
+      group.process_completions(0, [](void*, IoQueuePair&) {});
+    }
+  }
+}
+
+TEST_F(LibraryPcieTest, InjectedErrorsComeBackAndThenTheRealThing) {
+  Controller* controller = attach();
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  const auto status = spec::NvmeStatus::make(spec::GenericStatus::kInvalidField, true);
+  (*queue)->inject_error({.opcode = static_cast<std::uint8_t>(spec::NvmOpcode::kRead),
+                          .count = 2,
+                          .status = status,
+                          .do_not_submit = true});
+  std::vector<std::byte> data(4096);
+  const iovec iov{data.data(), data.size()};
+  for (int i = 0; i < 3; i++) {
+    Ended ended;
+    ASSERT_EQ(submit(**queue, command::read(1, 0, 1), &iov, 1, ended), 0);
+    ASSERT_TRUE(poll_until(**queue, [&] { return ended.done; }));
+    EXPECT_EQ(ended.status.ok(), i == 2);
+  }
+}
+
+TEST_F(LibraryPcieTest, AResetDisconnectsAndTheQueuePairReconnects) {
+  Controller* controller = attach();
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  std::vector<std::byte> data = noise(4096, 9);
+  ASSERT_TRUE(comes_back(**queue, data, 3, 1));
+  for (int round = 0; round < 20; round++) {
+    std::optional<Status> reset;
+    controller->reset([&reset](Status status) { reset = std::move(status); });
+    ASSERT_TRUE(poll_until(**queue, [&] { return reset.has_value(); }));
+    ASSERT_TRUE(*reset) << reset->error().text;
+    EXPECT_EQ((*queue)->failure(), QueueFailure::kReset);
+    ASSERT_EQ((*queue)->reconnect(), 0);
+    ASSERT_TRUE((*queue)->wait_connected());
+    ASSERT_TRUE(comes_back(**queue, data, 3, 1));
+  }
+}
+
+// A device that breaks the rules ends the connection and nothing else; a reset mends it.
+TEST_F(LibraryPcieTest, FaultsEndTheCommandOnceEach) {
+  Controller* controller = attach();
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  std::vector<std::byte> data = noise(4096, 11);
+  const iovec iov{data.data(), data.size()};
+  for (const DeviceFault fault : {DeviceFault::kWrongCid, DeviceFault::kWrongQueue,
+                                  DeviceFault::kTwice, DeviceFault::kFatal, DeviceFault::kGone}) {
+    SCOPED_TRACE(static_cast<int>(fault));
+    devices_[kFirst]->arm_fault(fault, 5);
+    std::vector<Ended> ended(12);
+    for (std::size_t i = 0; i < ended.size(); i++) {
+      ASSERT_EQ(submit(**queue, command::write(1, i, 1), &iov, 1, ended[i]), 0);
+    }
+    ASSERT_TRUE(poll_until(**queue, [&] {
+      return std::ranges::all_of(ended, [](const Ended& each) { return each.done; }) &&
+             (*queue)->state() != QueueState::kLive;
+    }));
+    EXPECT_TRUE(devices_[kFirst]->struck());
+    if (devices_[kFirst]->gone()) devices_[kFirst]->revive();
+    std::optional<Status> reset;
+    controller->reset([&reset](Status status) { reset = std::move(status); });
+    ASSERT_TRUE(poll_until(**queue, [&] { return reset.has_value(); }));
+    ASSERT_TRUE(*reset) << reset->error().text;
+    int begun = -EAGAIN;
+    ASSERT_TRUE(poll_until(**queue, [&] {
+      begun = (*queue)->reconnect();
+      return begun != -EAGAIN;
+    }));
+    ASSERT_EQ(begun, 0);
+    ASSERT_TRUE((*queue)->wait_connected());
+    ASSERT_TRUE(comes_back(**queue, data, 3, 1));
+  }
+}
+
+}  // namespace
+}  // namespace nvublk::nvme::pcie
