@@ -56,10 +56,10 @@ void add_places(CLI::App& app, Options& options) {
   add_parsed(
       app, "-r,--transport",
       "a transport id in SPDK's form or as a URI, repeatable; a discovery NQN or none: all "
-      "that is found there; ns:N in it: that namespace only",
+      "that is found there; ns:N in it: that namespace only (default: all local drives that are "
+      "bound to vfio-pci)",
       [](const std::string& text) { return nvme::parse_transport_id(text); },
       [&options](nvme::ParsedTransportId id) { options.targets.push_back(std::move(id)); })
-      ->required()
       ->trigger_on_parse();
   add_parsed(app, "-c,--core-mask", "CPUs to run on: a mask (0x3) or a list ([0,2-3])", parse_cores,
              [&options](std::vector<int> cores) { options.cores = std::move(cores); })

@@ -37,6 +37,7 @@ Job::Job(const Options& options, const JobPlan& plan)
 
 Job::~Job() {
   queue_.reset();
+  Shard::current()->reactor().dma_catalog().remove(memory_entry_);
 }
 
 // A request of the queue pair for each piece into which an I/O may be cut.
@@ -65,6 +66,8 @@ Status Job::prepare(nvme::PollGroup& group) {
     return std::unexpected(std::move(memory.error()));
   }
   memory_ = std::move(*memory);
+  // So that devices that reach memory themselves need no copies.
+  Shard::current()->reactor().dma_catalog().add(memory_entry_);
   // Data that neither compresses nor dedupes.
   for (std::size_t at = 0; at + sizeof(std::uint64_t) <= memory_.size_bytes();
        at += sizeof(std::uint64_t)) {

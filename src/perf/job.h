@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/dma_memory.h"
+#include "engine/dma_catalog.h"
 #include "nvme/namespace_io.h"
 #include "nvme/poll_group.h"
 #include "perf/blocks.h"
@@ -102,6 +102,7 @@ class Job {
   const std::uint32_t unit_blocks_;
   const unsigned reads_;
   DmaRegion memory_;
+  DmaEntry memory_entry_{memory_};
   std::vector<Task> tasks_;
   nvme::IoQueuePair::Pointer queue_;
   std::unique_ptr<nvme::NamespaceIo> io_;

@@ -131,9 +131,6 @@ Result<std::uint32_t> parse_size(std::string_view text) {
 
 Status check(const Options& options) {
   const auto refuse = [](const char* text) { return fail(ErrorCode::kInvalidArgument, text); };
-  if (options.targets.empty()) {
-    return refuse("nothing to run on; name a controller with -r");
-  }
   if (options.depth == 0 || options.depth > 4096) {
     return refuse("the queue depth (-q) is a number from 1 to 4096");
   }

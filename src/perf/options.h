@@ -17,9 +17,9 @@ namespace nvublk::perf {
 enum class Pattern : std::uint8_t { kRead, kWrite, kRandRead, kRandWrite, kRw, kRandRw };
 
 struct Options {
-  std::vector<nvme::ParsedTransportId> targets;
-  unsigned depth = 0;               ///< I/Os under way on each queue pair
-  std::uint32_t io_size_bytes = 0;  ///< of each I/O
+  std::vector<nvme::ParsedTransportId> targets;  ///< none: all local drives that vfio-pci has
+  unsigned depth = 0;                            ///< I/Os under way on each queue pair
+  std::uint32_t io_size_bytes = 0;               ///< of each I/O
   Pattern pattern = Pattern::kRead;
   unsigned read_percent = 50;    ///< of mixed patterns
   seconds time{0};               ///< how long to measure; 0: until number_ios

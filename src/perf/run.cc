@@ -48,7 +48,8 @@ class Run {
   };
 
   Result<nvme::ControllerOptions> defaults() const;
-  Status attach(const nvme::ParsedTransportId& target);
+  Status attach(const std::optional<nvme::TransportId>& where,
+                const nvme::TransportIdExtras& extras);
   void use(nvme::Controller& controller, std::uint32_t nsid);
   Status use(nvme::Controller& controller, nvme::Namespace& subject);
   Result<std::vector<std::vector<JobPlan>>> plans() const;
@@ -97,7 +98,12 @@ Status Run::attach() {
   initiator_ = std::make_unique<nvme::Initiator>(*shard_, nvme::make_transport, *options);
   say("Initializing NVMe Controllers");
   for (const nvme::ParsedTransportId& target : options_.targets) {
-    if (Status attached = attach(target); !attached) {
+    if (Status attached = attach(target.id, target.extras); !attached) {
+      return attached;
+    }
+  }
+  if (options_.targets.empty()) {
+    if (Status attached = attach(std::nullopt, {}); !attached) {
       return attached;
     }
   }
@@ -107,26 +113,27 @@ Status Run::attach() {
   return {};
 }
 
-Status Run::attach(const nvme::ParsedTransportId& target) {
+Status Run::attach(const std::optional<nvme::TransportId>& where,
+                   const nvme::TransportIdExtras& extras) {
   Status result;
   nvme::ProbeCallbacks callbacks;
-  callbacks.probe = [&target](const nvme::TransportId&, nvme::ControllerOptions& options) {
-    options.transport.host_traddr = target.extras.hostaddr;
-    if (!target.extras.hostnqn.empty()) {
-      options.host.nqn = target.extras.hostnqn;
+  callbacks.probe = [&extras](const nvme::TransportId&, nvme::ControllerOptions& options) {
+    options.transport.host_traddr = extras.hostaddr;
+    if (!extras.hostnqn.empty()) {
+      options.host.nqn = extras.hostnqn;
     }
     return true;
   };
-  callbacks.attach = [this, &target](const nvme::TransportId& id, nvme::Controller& controller,
+  callbacks.attach = [this, &extras](const nvme::TransportId& id, nvme::Controller& controller,
                                      const nvme::ControllerOptions&) {
     say("Attached to " + id.to_string());
-    use(controller, target.extras.nsid);
+    use(controller, extras.nsid);
   };
   callbacks.attach_fail = [&result](const nvme::TransportId& id, const Error& error) {
     result = fail(error.code, "cannot attach " + id.to_string() + ": " + error.text +
                                   (error.step.empty() ? "" : " (" + error.step + ")"));
   };
-  if (Status probed = initiator_->probe(target.id, callbacks); !probed) {
+  if (Status probed = initiator_->probe(where, callbacks); !probed) {
     return probed;
   }
   return result;

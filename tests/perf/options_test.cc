@@ -127,6 +127,9 @@ TEST(PerfOptions, WhatCannotRunIsRefused) {
   }
   Options unused;
   EXPECT_EQ(parse({"-q", "1"}, unused), 2);
+  Options local;
+  EXPECT_EQ(parse(words_of("-q 1 -o 512 -w read -t 1"), local), -1);
+  EXPECT_TRUE(local.targets.empty());
   EXPECT_EQ(parse({"--help"}, unused), 0);
 }
 

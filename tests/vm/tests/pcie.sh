@@ -26,6 +26,8 @@ kernel_disk() {
 digest_of() { dd if="$1" bs=1M count=8 iflag=direct status=none | sha256sum; }
 fill() { dd if=/dev/urandom of="$1" bs=1M count=8 oflag=direct conv=fsync status=none; }
 
+perf_verifies() { "$NVUBLK_BIN/nvublk-perf" -w randrw -t 2 --verify "$@"; }
+
 require "the modules load" load_modules ublk_drv nvme vfio-pci
 mapfile -t drives < <(grep -l '^0x0108' /sys/bus/pci/devices/*/class | xargs -n1 dirname |
   xargs -n1 basename)
@@ -86,6 +88,23 @@ umount "$mount_point"
 check "xfs_repair finds nothing" xfs_repair -n "${devices[0]}"
 check "detach again" nvublk detach --all
 
+# --- resets under load lose nothing ---
+check "attach what will be reset" attach -t pcie -a "$drive"
+fio --name=reset --filename="${devices[0]}" --rw=randrw --bs=4k --iodepth=16 --direct=1 \
+  --ioengine=io_uring --time_based --runtime=8 --size=64m --verify=crc32c --verify_fatal=1 \
+  --output=/tmp/reset.out >/tmp/reset.err 2>&1 &
+load_pid=$!
+resets=0
+while kill -0 "$load_pid" 2>/dev/null; do
+  nvublk reset "$(nvublk list -o json | jq -r '.devices[0].controller')" >/tmp/reset.log 2>&1 &&
+    resets=$((resets + 1))
+done
+status=0
+wait "$load_pid" || status=$?
+check_equal "fio verifies all the same" 0 "$status"
+check "there were several resets ($resets)" test "$resets" -ge 3
+check "detach it after that" nvublk detach --all
+
 # --- two drives in one daemon, and several queues ---
 check "attach one with two queues" attach -t pcie -a "$drive" -i 2 --queues 2
 first=${devices[0]}
@@ -100,6 +119,10 @@ check "vfio-pci has it" has_driver "$drive" vfio-pci
 check "attach what is bound" attach -t pcie -a "$drive"
 check "detach it" nvublk detach --all
 check "vfio-pci still has it" has_driver "$drive" vfio-pci
+
+# --- the library on it: probed without an id; what it writes is verified ---
+check "nvublk-perf verifies, small and deep" perf_verifies -q 32 -o 4096
+check "nvublk-perf verifies, large, on two cores" perf_verifies -q 4 -o 1M -c 0x3
 check "unbind" nvublk pci unbind "$drive"
 check "the kernel has it" wait_until 30 has_driver "$drive" nvme
 
