@@ -269,6 +269,7 @@ void SimulatedController::admin(Queue& queue, const SubmissionEntry& sqe) {
     }
     if (data != nullptr && sqe.admin_opcode() == AdminOpcode::kIdentify && sqe.cdw10.get() == 1) {
       std::memset(data + 514, 0, 2);  // MAXCMD: that is for fabrics
+      data[536] |= std::byte{options_.sgl ? std::uint8_t{1} : std::uint8_t{0}};  // SGLS
     }
   }
   post(queue, entry);
@@ -384,9 +385,46 @@ void SimulatedController::io(Queue& queue, const SubmissionEntry& sqe) {
   queue.done.push_back(entry);
 }
 
+// [Base 2.1 §4.3.2]
+NvmeStatus SimulatedController::move_sgl(const SubmissionEntry& sqe, std::byte* media,
+                                         std::uint64_t length, bool write) {
+  using nvme::spec::SglDescriptor;
+  using nvme::spec::SglType;
+  const auto invalid = NvmeStatus::make(GenericStatus::kInvalidField, true);
+  if (!options_.sgl) {
+    violate("an SGL for a controller that has none");
+    return invalid;
+  }
+  sgl_commands_++;
+  std::vector<SglDescriptor> pieces{sqe.sgl()};
+  if (pieces[0].type() == SglType::kLastSegment) {
+    const std::uint32_t bytes = pieces[0].length.get();
+    const std::byte* list = host(pieces[0].address.get(), bytes);
+    if (list == nullptr || bytes == 0 || bytes % sizeof(SglDescriptor) != 0) {
+      return invalid;
+    }
+    pieces.resize(bytes / sizeof(SglDescriptor));
+    std::memcpy(pieces.data(), list, bytes);
+  }
+  for (const SglDescriptor& piece : pieces) {
+    const std::uint32_t bytes = piece.length.get();
+    std::byte* memory = host(piece.address.get(), bytes);
+    if (memory == nullptr || piece.type() != SglType::kDataBlock || bytes > length) {
+      return invalid;
+    }
+    std::memcpy(write ? media : memory, write ? memory : media, bytes);
+    media += bytes;
+    length -= bytes;
+  }
+  return length == 0 ? NvmeStatus() : invalid;
+}
+
 // Follows PRPs as the specification says, and not as our own code does. [Base 2.1 §4.3.1]
 NvmeStatus SimulatedController::move(const SubmissionEntry& sqe, std::byte* media,
                                      std::uint64_t length, bool write) {
+  if (sqe.psdt() != nvme::spec::Psdt::kPrp) {
+    return move_sgl(sqe, media, length, write);
+  }
   const auto invalid = NvmeStatus::make(GenericStatus::kPrpOffsetInvalid, true);
   std::uint64_t at = sqe.prps().prp1.get();
   std::uint64_t piece = std::min(length, kPage - at % kPage);

@@ -44,6 +44,7 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
     std::uint64_t size_blocks = 65536;  ///< of 4096 bytes
     bool out_of_order = false;          ///< completions of I/O in any order
     bool shadow_doorbells = false;
+    bool sgl = false;
     bool enabled_at_start = true;  ///< as a driver that crashed leaves it
   };
 
@@ -80,6 +81,7 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   /// What the host did that it must not do.
   const std::vector<std::string>& violations() const { return violations_; }
   std::uint64_t io_commands() const { return io_commands_; }
+  std::uint64_t sgl_commands() const { return sgl_commands_; }
   std::size_t io_queue_count() const { return queues_.size(); }
   std::size_t mapping_count() const { return mappings_.size(); }
   bool struck() const { return struck_; }
@@ -111,6 +113,8 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   nvme::spec::NvmeStatus create_cq(const nvme::spec::SubmissionEntry& sqe);
   nvme::spec::NvmeStatus create_sq(const nvme::spec::SubmissionEntry& sqe);
   void io(Queue& queue, const nvme::spec::SubmissionEntry& sqe);
+  nvme::spec::NvmeStatus move_sgl(const nvme::spec::SubmissionEntry& sqe, std::byte* media,
+                                  std::uint64_t length, bool write);
   nvme::spec::NvmeStatus move(const nvme::spec::SubmissionEntry& sqe, std::byte* media,
                               std::uint64_t length, bool write);
   bool post_done(Queue& queue);
@@ -156,6 +160,7 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   std::uint64_t shadows_ = 0;
   std::uint64_t events_ = 0;
   std::uint64_t io_commands_ = 0;
+  std::uint64_t sgl_commands_ = 0;
   std::vector<std::string> violations_;
 };
 

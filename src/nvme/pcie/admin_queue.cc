@@ -164,6 +164,9 @@ Status PcieAdminQueue::make_rings() {
 
 void PcieAdminQueue::identified(const spec::IdentifyController& identify) {
   wants_shadows_ = identify.supports_doorbell_buffer();
+  if (session_) {
+    session_->set_sgl_support(identify.sgl_support());
+  }
 }
 
 // The first I/O queue to come has the shadow doorbells set up, and all wait for that. Without them

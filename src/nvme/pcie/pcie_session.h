@@ -32,6 +32,10 @@ class PcieSession {
   std::uint64_t shadow_address() const { return shadow_address_; }
   std::uint64_t event_address() const { return shadow_address_ + kPage; }
   void use_shadows() { shadows_used_ = true; }
+  /// How commands may have SGLs, see IdentifyController::sgl_support(); 0 until it is set. Before
+  /// any I/O queue has this session.
+  void set_sgl_support(std::uint32_t support) { sgl_support_ = support; }
+  std::uint32_t sgl_support() const { return sgl_support_; }
   /// The doorbell at `offset` of the registers, with its shadow if there is one.
   Doorbell doorbell(std::uint32_t offset);
 
@@ -49,6 +53,7 @@ class PcieSession {
   DmaRegion shadows_;
   std::uint64_t shadow_address_ = 0;
   bool shadows_used_ = false;
+  std::uint32_t sgl_support_ = 0;
 };
 
 }  // namespace nvublk::nvme::pcie

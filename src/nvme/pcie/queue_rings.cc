@@ -15,6 +15,9 @@ namespace {
 // More pieces than requests of applications have; longer ones are copied, or refused.
 constexpr std::size_t kMaxPieces = 256;
 
+// SGLS bits 1:0. [Base 2.1 §5.1.13.2.1]
+constexpr std::uint32_t kDwordAligned = 2;
+
 std::size_t page_up(std::size_t bytes) {
   return (bytes + 4095) / 4096 * 4096;
 }
@@ -122,8 +125,11 @@ bool QueueRings::point_to_data(Request& request) {
     return point_to_copy(request);
   }
   const DmaMapping* mapping = view_.find(data, request.length_bytes);
-  if (mapping == nullptr || reinterpret_cast<std::uintptr_t>(data) % 4 != 0) {
+  if (mapping == nullptr) {
     return point_to_copy(request);
+  }
+  if (reinterpret_cast<std::uintptr_t>(data) % 4 != 0) {
+    return point_to_pieces(request);
   }
   PrpPointers prps;
   const auto offset = static_cast<std::uint64_t>(data - mapping->begin);
@@ -171,12 +177,29 @@ bool QueueRings::point_to_pieces(Request& request) {
   const std::size_t offset = slot_offset(request.slot);
   const std::span list(reinterpret_cast<std::uint64_t*>(memory_.data() + offset),
                        kPage / sizeof(std::uint64_t));
-  const auto prps =
-      build_prps(std::span(segments).first(request.iov_count), kPage, list, address_ + offset);
+  const auto pieces = std::span<const DmaSegment>(segments).first(request.iov_count);
+  const auto prps = build_prps(pieces, kPage, list, address_ + offset);
   if (!prps) {
-    return point_to_copy(request);
+    return point_by_sgl(request, pieces) || point_to_copy(request);
   }
   request.sqe.set_prps(prps->prp1, prps->prp2);
+  return true;
+}
+
+// Pieces that begin or end in the middle of a page: PRPs cannot name them, an SGL can.
+bool QueueRings::point_by_sgl(Request& request, std::span<const DmaSegment> segments) {
+  const std::uint32_t support = session_.sgl_support();
+  if (support == 0 || options_.qid == 0) {
+    return false;
+  }
+  const std::size_t offset = slot_offset(request.slot);
+  const std::span list(reinterpret_cast<spec::SglDescriptor*>(memory_.data() + offset),
+                       kPage / sizeof(spec::SglDescriptor));
+  const auto sgl = build_sgl(segments, list, address_ + offset, support == kDwordAligned);
+  if (!sgl) {
+    return false;
+  }
+  request.sqe.set_sgl(sgl->sgl1);
   return true;
 }
 

@@ -85,6 +85,7 @@ class QueueRings {
   bool point_to_data(Request& request);
   bool point_to_metadata(Request& request);
   bool point_to_pieces(Request& request);
+  bool point_by_sgl(Request& request, std::span<const DmaSegment> segments);
   bool point_to_copy(Request& request);
   bool copy_large(Request& request, Slot& slot);
   bool make(Bounce& bounce, std::size_t length_bytes);

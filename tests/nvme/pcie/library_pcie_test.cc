@@ -1,8 +1,10 @@
 // An application of the library on local drives: probing without an id, queue pairs with memory of
 // any kind, poll groups, injected errors, resets and removal, on simulated controllers.
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -87,12 +89,12 @@ class LibraryPcieTest : public testing::Test, private Poller {
 
   // A function at `address`, bound to `driver`; a simulated controller is behind those of vfio-pci.
   void plug(const std::string& address, const std::string& driver = "vfio-pci",
-            const std::string& pci_class = "0x010802") {
+            const std::string& pci_class = "0x010802", bool sgl = false) {
     const auto folder = sysfs_ / "bus/pci/drivers" / driver / address;
     std::filesystem::create_directories(folder);
     std::ofstream(folder / "class") << pci_class << "\n";
     devices_[address] = std::make_shared<SimulatedController>(
-        SimulatedController::Options{.size_blocks = 4096, .out_of_order = true});
+        SimulatedController::Options{.size_blocks = 4096, .out_of_order = true, .sgl = sgl});
   }
   static TransportId id_of(const std::string& address) {
     TransportId id;
@@ -241,6 +243,42 @@ TEST_F(LibraryPcieTest, ARegionOfTheShardIsNotCopied) {
   EXPECT_EQ(devices_[kFirst]->mapping_count(), before + 2) << "the region and its list";
   shard_->reactor().dma_catalog().remove(entry);
   EXPECT_EQ(devices_[kFirst]->mapping_count(), before);
+}
+
+TEST_F(LibraryPcieTest, PiecesAtOddPlacesGoBySglsWhereThereAreAny) {
+  for (const bool sgl : {false, true}) {
+    const std::string& address = sgl ? kSecond : kFirst;
+    plug(address, "vfio-pci", "0x010802", sgl);
+    const Result<Controller*> controller = initiator_->connect(id_of(address));
+    ASSERT_TRUE(controller) << controller.error().text;
+    auto queue = (*controller)->allocate_io_queue_pair();
+    ASSERT_TRUE(queue) << queue.error().text;
+    auto region = DmaRegion::allocate(1 << 20);
+    ASSERT_TRUE(region);
+    DmaEntry entry(*region);
+    shard_->reactor().dma_catalog().add(entry);
+    std::vector<iovec> iov;
+    std::size_t left = 65536;
+    for (std::size_t at = 1; left > 0; at += 5000) {
+      const std::size_t bytes = std::min<std::size_t>(left, 1 + at % 4099);
+      iov.push_back({region->data() + at, bytes});
+      left -= bytes;
+    }
+    const std::vector<std::byte> pattern = noise(region->size_bytes(), 3);
+    std::ranges::copy(pattern, region->data());
+    const auto count = static_cast<std::uint32_t>(iov.size());
+    Ended write;
+    ASSERT_EQ(submit(**queue, command::write(1, 8, 16), iov.data(), count, write), 0);
+    ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+    for (const iovec& piece : iov) std::memset(piece.iov_base, 0, piece.iov_len);
+    Ended read;
+    ASSERT_EQ(submit(**queue, command::read(1, 8, 16), iov.data(), count, read), 0);
+    ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
+    EXPECT_TRUE(write.status.ok() && read.status.ok());
+    EXPECT_TRUE(std::ranges::equal(region->span(), pattern));
+    EXPECT_EQ(devices_[address]->sgl_commands(), sgl ? 2u : 0u);
+    shard_->reactor().dma_catalog().remove(entry);
+  }
 }
 
 TEST_F(LibraryPcieTest, APollGroupServesQueuePairsOfTwoDrives) {
