@@ -16,6 +16,14 @@ constexpr unsigned kMinAdminQueueSize = 16;
 constexpr unsigned kMaxAdminQueueSize = 4096;
 constexpr unsigned kMaxApplicationQueues = 1024;
 
+/// What logs call a controller that has no name.
+std::string name_of(const TransportId& id) {
+  if (id.subnqn.empty() || id.is_discovery()) {
+    return id.traddr + (id.trsvcid.empty() ? "" : ":" + id.trsvcid);
+  }
+  return id.subnqn;
+}
+
 Status check(const ControllerOptions& options) {
   if (options.queue_size < 2 || options.queue_size > 1024) {
     return fail(ErrorCode::kInvalidArgument, "the queue size is " +
@@ -56,6 +64,9 @@ Result<std::unique_ptr<Controller>> Controller::create(const ShardSet& shards,
     return std::unexpected(std::move(status.error()));
   }
   ControllerOptions clamped = options;
+  if (clamped.name.empty()) {
+    clamped.name = name_of(clamped.transport.id);
+  }
   clamped.admin_queue_size =
       std::clamp(options.admin_queue_size, kMinAdminQueueSize, kMaxAdminQueueSize);
   // Applications may want more queue pairs later than there are shards now.

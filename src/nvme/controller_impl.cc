@@ -134,7 +134,12 @@ void Controller::Impl::start_init() {
   init_runner_->start();
 }
 
-void Controller::Impl::perform(ControllerInit&, const ControlAction& action) {
+void Controller::Impl::perform(ControllerInit& machine, const ControlAction& action) {
+  // The controller's timer runs from CSTS.RDY on, which is before the first of these commands. What
+  // answers nothing at all is for the step's deadline. [Base 2.1 §3.9]
+  if (action.kind == ControlAction::Kind::kAdminCommand && !machine.rescans()) {
+    keep_alive_.start(machine.keep_alive(), options_.admin_timeout + options_.keep_alive);
+  }
   perform_action(action);
 }
 
@@ -218,8 +223,16 @@ void Controller::Impl::send_admin(const spec::SubmissionEntry& sqe, std::span<st
   admin_queue_.submit(*request, timeout);
 }
 
+// A command that ended with its connection: queue_disconnected() follows and knows why.
+bool Controller::Impl::connection_ended() const {
+  return admin_queue_.state() == QueueState::kDisconnecting;
+}
+
 void Controller::Impl::on_admin_done(spec::NvmeStatus status, const spec::CompletionEntry& entry) {
   command_outstanding_ = false;
+  if (connection_ended()) {
+    return;
+  }
   if (!sequence_waits() || closing_) {
     reactor_.defer(rescan_);  // it may have waited for this one
     return;
@@ -252,7 +265,7 @@ void Controller::Impl::send_fabrics_connect(bool disable_sq_flow_control) {
 
 void Controller::Impl::on_fabrics_connect_done(spec::NvmeStatus status,
                                                const spec::CompletionEntry& entry) {
-  if (!sequence_waits() || closing_) {
+  if (!sequence_waits() || closing_ || connection_ended()) {
     return;
   }
   if (!status.ok()) {
@@ -452,7 +465,7 @@ void Controller::Impl::enter_live() {
   }
   set_state(ControllerState::kLive);
   admin_.open(profile_.identify.abort_limit_count());
-  keep_alive_.start(milliseconds(profile_.keep_alive_ms));
+  keep_alive_.start(milliseconds(profile_.keep_alive_ms), milliseconds(profile_.keep_alive_ms));
   AsyncEvents::Limits events;
   events.requests = std::min(kAsyncEventRequests, profile_.identify.async_event_limit_count());
   events.ana_log_bytes = options_.read_ana_log ? profile_.identify.ana_log_bytes() : 0;

@@ -86,6 +86,7 @@ class Controller::Impl final : public QueuePairOwner,
   void report(ControlOutcome outcome);
   void report_failure(const Error& error);
   bool sequence_waits() const;
+  bool connection_ended() const;
 
   void connect_io_queues();
   Status make_io_queues();

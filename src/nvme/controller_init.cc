@@ -274,8 +274,16 @@ StepNext ControllerInit::keep_identify(const ControlOutcome&) {
   return StepNext::next();
 }
 
+milliseconds ControllerInit::keep_alive() const {
+  if (!fabrics_) {
+    return milliseconds(0);
+  }
+  return keep_alive_known_ ? milliseconds(profile_.keep_alive_ms) : options_.keep_alive;
+}
+
 std::optional<ControlAction> ControllerInit::get_keep_alive() {
   profile_.keep_alive_ms = 0;
+  keep_alive_known_ = true;
   if (!fabrics_ || options_.keep_alive.count() == 0) {
     return std::nullopt;
   }

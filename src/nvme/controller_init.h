@@ -77,6 +77,8 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   static constexpr std::size_t kFirstNamespaceStep = 16;
   const ControllerProfile& profile() const { return profile_; }
   bool rescans() const { return rescans_; }
+  /// What the controller's keep alive timer runs with at the moment, as far as is known; 0: none.
+  milliseconds keep_alive() const;
 
  private:
   Duration connect_limit() const;
@@ -149,6 +151,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   ControllerProfile profile_;
   spec::Cc cc_{};
   bool disabling_ = false;
+  bool keep_alive_known_ = false;
   const bool rescans_ = false;
   std::vector<NamespaceProfile> known_;
   std::vector<std::uint32_t> only_;

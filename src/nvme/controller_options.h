@@ -15,16 +15,16 @@ struct HostIdentity {
   HostId id;
 };
 
-/// Options of one controller; the names follow nvme-cli, the defaults its kernel driver.
+/// Options of one controller; the names follow nvme-cli, the defaults its kernel driver or SPDK.
 struct ControllerOptions {
-  std::string name;  ///< "nvublk0"
+  std::string name;  ///< "nvublk0", for logs; empty: what the transport id names
   HostIdentity host;
   TransportOptions transport;
   unsigned io_queues = 0;  ///< I/O queue pairs, one per I/O shard; 0: as many as there are shards
   unsigned queue_size = 128;  ///< commands per I/O queue, 16 to 1024
   unsigned admin_queue_size = 32;
   bool disable_sq_flow_control = true;
-  milliseconds keep_alive{5000};  ///< 0: none
+  milliseconds keep_alive{10000};  ///< 0: none
   std::string serial;  ///< any other serial number is refused; empty: any, when connecting first
   seconds reconnect_delay{10};
   seconds ctrl_loss_timeout{600};      ///< -1: for ever; 0: do not reconnect

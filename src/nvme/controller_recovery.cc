@@ -44,7 +44,11 @@ void Controller::Impl::connection_lost(const Error& reason) {
     return;
   }
   if (init_runner_ && init_runner_->running()) {
-    init_runner_->disconnected(reason);
+    Error error = reason;
+    if (error.code == ErrorCode::kDisconnected && init_->step() > 0) {
+      error.text = "the connection was lost: " + error.text;
+    }
+    init_runner_->disconnected(std::move(error));
     return;
   }
   close_all(reason);

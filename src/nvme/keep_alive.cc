@@ -8,11 +8,15 @@ KeepAlive::KeepAlive(QueuePair& admin_queue)
     : admin_queue_(admin_queue),
       timer_([](Timer&, void* self) { static_cast<KeepAlive*>(self)->on_timer(); }, this) {}
 
-void KeepAlive::start(milliseconds granted) {
+void KeepAlive::start(milliseconds timeout, Duration patience) {
+  patience_ = patience;
+  if (timer_.armed() && timeout_ == timeout) {
+    return;
+  }
   stop();
-  granted_ = granted;
-  if (granted_.count() > 0) {
-    admin_queue_.shard().reactor().arm_after(timer_, granted_ / 2);
+  timeout_ = timeout;
+  if (timeout_.count() > 0) {
+    admin_queue_.shard().reactor().arm_after(timer_, timeout_ / 2);
   }
 }
 
@@ -21,7 +25,7 @@ void KeepAlive::stop() {
 }
 
 void KeepAlive::on_timer() {
-  admin_queue_.shard().reactor().arm_after(timer_, granted_ / 2);
+  admin_queue_.shard().reactor().arm_after(timer_, timeout_ / 2);
   if (outstanding_) {
     return;
   }
@@ -36,7 +40,7 @@ void KeepAlive::on_timer() {
   request->done = [](void* self, spec::NvmeStatus, const spec::CompletionEntry&) {
     static_cast<KeepAlive*>(self)->outstanding_ = false;
   };
-  admin_queue_.submit(*request, granted_);
+  admin_queue_.submit(*request, patience_);
 }
 
 }  // namespace nvublk::nvme

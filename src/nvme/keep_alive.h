@@ -14,16 +14,17 @@ class KeepAlive {
   explicit KeepAlive(QueuePair& admin_queue);
   ~KeepAlive() { stop(); }
 
-  /// `granted` is the controller's timeout; 0 sends nothing. A command that gets no answer within
-  /// it closes the queue.
-  void start(milliseconds granted);
+  /// `timeout` is the controller's: a command goes out at half of it; 0 sends nothing. One that
+  /// gets no answer within `patience` closes the queue. Harmless when it runs with these already.
+  void start(milliseconds timeout, Duration patience);
   void stop();
 
  private:
   void on_timer();
 
   QueuePair& admin_queue_;
-  milliseconds granted_{0};
+  milliseconds timeout_{0};
+  Duration patience_{0};
   bool outstanding_ = false;
   Timer timer_;
 };

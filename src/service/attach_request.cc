@@ -103,6 +103,12 @@ const std::string& AttachRequest::subject() const {
   return id.is_fabrics() ? id.subnqn : id.traddr;
 }
 
+nvme::ControllerOptions AttachRequest::defaults() {
+  nvme::ControllerOptions options;
+  options.keep_alive = seconds(5);
+  return options;
+}
+
 Status AttachRequest::check() const {
   if (!controller.name.empty()) {
     if (Status named = check_controller_name(controller.name); !named) {

@@ -21,10 +21,10 @@ enum class FrontendWish : std::uint8_t { kAuto, kUblk, kFuse };
 std::string_view frontend_wish_name(FrontendWish wish);
 
 struct AttachRequest {
-  nvme::ControllerOptions controller;  ///< all but the name's default and the host identity
-  std::string hostnqn;                 ///< empty: the machine's
-  std::string hostid;                  ///< empty: the machine's
-  std::vector<std::uint32_t> nsids;    ///< empty: all active ones
+  nvme::ControllerOptions controller = defaults();  ///< all but the default name and the identity
+  std::string hostnqn;                              ///< empty: the machine's
+  std::string hostid;                               ///< empty: the machine's
+  std::vector<std::uint32_t> nsids;                 ///< empty: all active ones
   FrontendWish frontend = FrontendWish::kAuto;
   int first_id = -1;    ///< number of the first device, further ones count up; -1: any
   unsigned queues = 0;  ///< of each device; 0: one per I/O queue
@@ -38,6 +38,10 @@ struct AttachRequest {
   Status check() const;
   Json to_params() const;
   static Result<AttachRequest> from_params(const Json& params);
+
+ private:
+  /// Those of Linux's initiator, where the library has SPDK's.
+  static nvme::ControllerOptions defaults();
 };
 
 /// Whether `name` may name a controller: letters, digits, '_', '-', '.', at most 32, and nothing

@@ -137,6 +137,9 @@ TEST_F(ControllerTest, EveryFaultAtEveryMomentOfConnectFailsClosed) {
         EXPECT_EQ(controller_->state(), ControllerState::kFailed);
         EXPECT_NE(status.error().step, "");
         EXPECT_NE(status.error().text, "");
+        if (fault == Fault::kDisconnect) {
+          EXPECT_EQ(status.error().text.find("answered"), std::string::npos) << status.error().text;
+        }
       } else {
         EXPECT_TRUE(fault == Fault::kErrorStatus || fault == Fault::kNonsense)
             << "only optional commands may fail, and only some values do not matter";
@@ -147,6 +150,50 @@ TEST_F(ControllerTest, EveryFaultAtEveryMomentOfConnectFailsClosed) {
       EXPECT_EQ(simulation_.queues_alive, 0);
     }
   }
+}
+
+TEST_F(ControllerTest, AConnectionLostWhileItInitializesIsSaidToBeLost) {
+  simulation_.fault = Fault::kDisconnect;
+  simulation_.strike_at = 3;
+  make();
+  const Status status = connect();
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::kDisconnected);
+  EXPECT_EQ(status.error().text, "the connection was lost: the peer closed the connection");
+  EXPECT_EQ(status.error().step, "read VS");
+}
+
+// A target ends whose timer runs out, however long it takes to answer.
+TEST_F(ControllerTest, KeepAlivesGoOutWhileItInitializes) {
+  options_.keep_alive = milliseconds(40);
+  options_.admin_timeout = seconds(30);
+  simulation_.controller.keep_alive_ms = 40;
+  simulation_.hold_admin = true;
+  make();
+  std::optional<Status> result;
+  controller_->connect([&result](Status status) { result = std::move(status); });
+  ASSERT_TRUE(turn_until([this] { return simulation_.keep_alives >= 3; }));
+  EXPECT_EQ(controller_->status().step, "identify controller");
+  EXPECT_FALSE(result.has_value());
+  simulation_.hold_admin = false;
+  ASSERT_TRUE(turn_until([&result] { return result.has_value(); }));
+  ASSERT_TRUE(*result) << result->error().text;
+  const int before = simulation_.keep_alives;
+  EXPECT_TRUE(turn_until([&] { return simulation_.keep_alives >= before + 2; }));
+}
+
+TEST_F(ControllerTest, WithoutANameItIsCalledWhatItsTransportIdNames) {
+  options_.name.clear();
+  options_.transport.id.traddr = "192.0.2.1";
+  options_.transport.id.trsvcid = "4420";
+  options_.transport.id.subnqn = "nqn.2026-01.io.nvublk:one";
+  make();
+  EXPECT_EQ(controller_->name(), "nqn.2026-01.io.nvublk:one");
+  controller_.reset();
+  options_.transport.id.subnqn = "nqn.2014-08.org.nvmexpress.discovery";
+  make();
+  EXPECT_EQ(controller_->name(), "192.0.2.1:4420");
+  controller_.reset();
 }
 
 TEST_F(ControllerTest, AHangingConnectShowsItsStepAndCanBeGivenUp) {

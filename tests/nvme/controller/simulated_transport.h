@@ -28,6 +28,7 @@ struct Simulation {
   bool refuse = false;  ///< every connection fails
   int asked = 0;        ///< connects and commands so far
   int io_submitted = 0;
+  int keep_alives = 0;
   int queues_alive = 0;
   bool hold_io = false;     ///< I/O commands get no answer until it is false again
   bool hold_admin = false;  ///< the same for admin commands other than Fabrics and keep alive
@@ -146,6 +147,9 @@ class SimulatedQueue final : public QueueTransport {
     if (opcode == spec::AdminOpcode::kAsyncEventRequest) {
       event_requests_.push_back(request.cid);
       return;
+    }
+    if (opcode == spec::AdminOpcode::kKeepAlive && !request.sqe.is_fabrics()) {
+      simulation_.keep_alives++;
     }
     const bool holdable = !request.sqe.is_fabrics() && opcode != spec::AdminOpcode::kKeepAlive;
     if (holdable && simulation_.hold_admin && opcode != spec::AdminOpcode::kAbort) {
