@@ -125,8 +125,7 @@ void Controller::Impl::connect(Done done) {
 void Controller::Impl::start_init() {
   CHECK(all_closed());
   closing_ = false;
-  init_ =
-      std::make_unique<ControllerInit>(options_, transport_->limits().fabrics, options_.io_queues);
+  init_ = std::make_unique<ControllerInit>(options_, transport_->limits(), options_.io_queues);
   init_runner_ = std::make_unique<InitRunner>(reactor_, *init_, *this);
   if (state_ == ControllerState::kReconnecting) {
     reconnect_attempts_++;
@@ -318,6 +317,9 @@ std::uint32_t Controller::Impl::most_commands() const {
   if (const std::uint32_t maxcmd = profile.identify.maxcmd.get(); maxcmd != 0) {
     slots = std::min(slots, maxcmd);
   }
+  if (profile.quirks.has(Quirk::kOneCommand)) {
+    return 1;
+  }
   return std::max(slots, 1u);
 }
 
@@ -440,6 +442,10 @@ void Controller::Impl::ended(ControllerInit& machine) {
   }
   if (machine.done()) {
     profile_ = machine.profile();
+    if (profile_.quirks.any()) {
+      log_info("nvme",
+               options_.name + ": for this model of controller, nvublk " + profile_.quirks.text());
+    }
     enter_live();
     return;
   }

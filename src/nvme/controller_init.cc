@@ -12,6 +12,9 @@ namespace nvublk::nvme {
 namespace {
 
 constexpr Duration kReadyPoll = milliseconds(10);
+// Quirk::kSlowStart, Quirk::kSlowReady.
+constexpr Duration kSlowStartPause = seconds(2);
+constexpr Duration kSlowReadyPause = milliseconds(2300);
 
 // The events that nvublk acts on; the controller says in OAES which it can report.
 constexpr std::uint32_t kWantedNotices =
@@ -41,9 +44,14 @@ ControlAction set_cc(spec::Cc cc) {
 
 }  // namespace
 
-ControllerInit::ControllerInit(const ControllerOptions& options, bool fabrics,
+ControllerInit::ControllerInit(const ControllerOptions& options, const TransportLimits& transport,
                                std::uint32_t io_queues)
-    : options_(options), fabrics_(fabrics), wanted_io_queues_(io_queues) {}
+    : options_(options),
+      fabrics_(transport.fabrics),
+      pci_(transport.pci),
+      wanted_io_queues_(io_queues) {
+  profile_.quirks = quirks_of(pci_);
+}
 
 ControllerInit::ControllerInit(const ControllerOptions& options, const ControllerProfile& known,
                                std::vector<std::uint32_t> only)
@@ -62,15 +70,16 @@ std::span<const ControllerInit::Row> ControllerInit::rows() {
   using M = ControllerInit;
   // Steps that the rows jump back to: see keep_namespace_list, next_namespace.
   static constexpr std::array<Row, 25> kRows = {{
-      {"connect admin queue", "Base 2.1 §3.3.2.2", &M::connect_limit, &M::connect_admin, &M::next},
+      {"connect admin queue", "Base 2.1 §3.3.2.2", &M::connect_limit, &M::connect_admin,
+       &M::after_connect},
       {"Fabrics Connect", "Base 2.1 §6.3", &M::connect_limit, &M::fabrics_connect, &M::keep_cntlid},
       {"read CAP", "Base 2.1 §3.1.4.1", &M::command_limit, &M::get_cap, &M::keep_cap},
       {"read VS", "Base 2.1 §3.1.4.2", &M::command_limit, &M::get_vs, &M::keep_vs},
       {"read CC", "Base 2.1 §3.1.4.5", &M::command_limit, &M::get_cc, &M::keep_cc},
-      {"clear CC.EN", "Base 2.1 §3.5.1", &M::command_limit, &M::disable, &M::next},
+      {"clear CC.EN", "Base 2.1 §3.5.1", &M::command_limit, &M::disable, &M::settle},
       {"wait CSTS.RDY=0", "Base 2.1 §3.5.1", &M::ready_limit, &M::get_csts_if_disabling,
        &M::until_not_ready},
-      {"set CC.EN", "Base 2.1 §3.5.1", &M::command_limit, &M::enable, &M::next},
+      {"set CC.EN", "Base 2.1 §3.5.1", &M::command_limit, &M::enable, &M::settle},
       {"wait CSTS.RDY=1", "Base 2.1 §3.5.1", &M::ready_limit, &M::get_csts, &M::until_ready},
       {"identify controller", "Base 2.1 §5.1.13.2.1", &M::command_limit, &M::identify_controller,
        &M::keep_identify},
@@ -127,9 +136,17 @@ StepNext ControllerInit::next(const ControlOutcome&) {
 }
 
 std::optional<ControlAction> ControllerInit::connect_admin() {
+  if (std::exchange(paused_, false)) {
+    return std::nullopt;
+  }
   ControlAction action;
   action.kind = ControlAction::Kind::kConnectAdminQueue;
   return action;
+}
+
+StepNext ControllerInit::after_connect(const ControlOutcome&) {
+  paused_ = profile_.quirks.has(Quirk::kSlowStart);
+  return paused_ ? StepNext::repeat(kSlowStartPause) : StepNext::next();
 }
 
 std::optional<ControlAction> ControllerInit::fabrics_connect() {
@@ -187,11 +204,16 @@ StepNext ControllerInit::keep_cc(const ControlOutcome& outcome) {
 }
 
 std::optional<ControlAction> ControllerInit::disable() {
-  if (!disabling_) {
+  if (!disabling_ || std::exchange(paused_, false)) {
     return std::nullopt;
   }
   cc_.set_enabled(false);
   return set_cc(cc_);
+}
+
+StepNext ControllerInit::settle(const ControlOutcome&) {
+  paused_ = profile_.quirks.has(Quirk::kSlowReady);
+  return paused_ ? StepNext::repeat(kSlowReadyPause) : StepNext::next();
 }
 
 std::optional<ControlAction> ControllerInit::get_csts_if_disabling() {
@@ -208,6 +230,9 @@ StepNext ControllerInit::until_not_ready(const ControlOutcome& outcome) {
 }
 
 std::optional<ControlAction> ControllerInit::enable() {
+  if (std::exchange(paused_, false)) {
+    return std::nullopt;
+  }
   cc_ = spec::Cc{};
   cc_.set_css(profile_.cap.supports_io_command_sets() ? spec::CommandSetSelection::kAllSupported
                                                       : spec::CommandSetSelection::kNvm);
@@ -248,6 +273,7 @@ std::optional<ControlAction> ControllerInit::identify_controller() {
 StepNext ControllerInit::keep_identify(const ControlOutcome&) {
   std::memcpy(static_cast<void*>(&profile_.identify), page_.data(), sizeof(profile_.identify));
   const spec::IdentifyController& identify = profile_.identify;
+  profile_.quirks = quirks_of(pci_, identify);
   profile_.log_pages = assumed_log_pages(identify);
   profile_.features = assumed_features(identify);
   if (!fabrics_) {

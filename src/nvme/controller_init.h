@@ -30,6 +30,7 @@
 #include "nvme/controller_options.h"
 #include "nvme/identify_decode.h"
 #include "nvme/namespace_format.h"
+#include "nvme/quirks.h"
 #include "nvme/spec/identify.h"
 #include "nvme/spec/properties.h"
 
@@ -53,6 +54,7 @@ struct ControllerProfile {
   spec::Vs vs;
   spec::IdentifyController identify{};
   spec::IdentifyControllerNvm nvm{};
+  Quirks quirks;
   bool discovery = false;           ///< a discovery controller
   std::uint32_t keep_alive_ms = 0;  ///< as granted
   std::uint32_t io_queue_count = 0;
@@ -65,8 +67,9 @@ struct ControllerProfile {
 
 class ControllerInit : public StepMachine<ControllerInit, ControlAction, ControlOutcome> {
  public:
-  /// `fabrics`: Connect commands and Property Get are needed. `io_queues`: how many are wanted.
-  ControllerInit(const ControllerOptions& options, bool fabrics, std::uint32_t io_queues);
+  /// `io_queues`: how many are wanted.
+  ControllerInit(const ControllerOptions& options, const TransportLimits& transport,
+                 std::uint32_t io_queues);
 
   /// A new look at the namespaces of a live controller: start it at kFirstNamespaceStep. Those that
   /// are `known` and not in `only` are not identified again; an empty `only` means all are.
@@ -86,6 +89,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   Duration ready_limit() const;
 
   std::optional<ControlAction> connect_admin();
+  StepNext after_connect(const ControlOutcome& outcome);
   StepNext next(const ControlOutcome& outcome);
   std::optional<ControlAction> fabrics_connect();
   StepNext keep_cntlid(const ControlOutcome& outcome);
@@ -97,6 +101,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   StepNext keep_cc(const ControlOutcome& outcome);
   std::optional<ControlAction> disable();
   std::optional<ControlAction> get_csts_if_disabling();
+  StepNext settle(const ControlOutcome& outcome);
   StepNext until_not_ready(const ControlOutcome& outcome);
   std::optional<ControlAction> enable();
   std::optional<ControlAction> get_csts();
@@ -137,6 +142,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   ControlAction identify(spec::IdentifyCns cns, std::uint32_t nsid,
                          spec::CommandSetIdentifier csi = spec::CommandSetIdentifier::kNvm);
   std::optional<ControlAction> read_log(spec::LogPage page);
+  bool can_list_namespaces() const;
   void take_listed(std::uint32_t nsid);
   NamespaceProfile& current() { return profile_.namespaces[to_identify_[position_]]; }
   const NamespaceProfile& current() const { return profile_.namespaces[to_identify_[position_]]; }
@@ -147,10 +153,12 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
 
   const ControllerOptions options_;
   const bool fabrics_;
+  const PciIds pci_;
   const std::uint32_t wanted_io_queues_;
   ControllerProfile profile_;
   spec::Cc cc_{};
   bool disabling_ = false;
+  bool paused_ = false;  ///< for a quirk, in the row that runs
   bool keep_alive_known_ = false;
   const bool rescans_ = false;
   std::vector<NamespaceProfile> known_;

@@ -84,8 +84,21 @@ StepNext ControllerInit::keep_features(const ControlOutcome& outcome) {
   return StepNext::next();
 }
 
+// The list came with NVMe 1.1. Who cannot give it answers for each NSID up to NN.
+bool ControllerInit::can_list_namespaces() const {
+  return profile_.quirks.has(Quirk::kNoActiveList) ? profile_.vs.at_least(1, 2)
+                                                   : profile_.vs.at_least(1, 1);
+}
+
 std::optional<ControlAction> ControllerInit::list_namespaces() {
   if (profile_.discovery) {
+    return std::nullopt;
+  }
+  if (!can_list_namespaces()) {
+    const std::uint32_t count = std::min<std::uint32_t>(profile_.identify.nn.get(), kMaxNamespaces);
+    for (std::uint32_t nsid = 1; nsid <= count; nsid++) {
+      take_listed(nsid);
+    }
     return std::nullopt;
   }
   const std::uint32_t after = profile_.namespaces.empty() ? 0 : profile_.namespaces.back().nsid;
@@ -151,7 +164,9 @@ StepNext ControllerInit::keep_namespace(const ControlOutcome& outcome) {
   profile.ids.nguid = hex_unless_zero(profile.data.nguid);
   profile.ids.eui64 = hex_unless_zero(profile.data.eui64);
   profile.ana_group = profile.data.anagrpid.get();
-  return profile_.vs.at_least(1, 3) ? StepNext::next() : next_namespace();
+  const bool has_descriptors =
+      profile_.vs.at_least(1, 3) && !profile_.quirks.has(Quirk::kNoDescriptors);
+  return has_descriptors ? StepNext::next() : next_namespace();
 }
 
 std::optional<ControlAction> ControllerInit::identify_descriptors() {

@@ -211,7 +211,8 @@ void Controller::Impl::disconnect(Done done) {
     return;
   }
   shutdown_ = std::make_unique<ControllerShutdown>(
-      options_.admin_timeout, profile_.identify.rtd3e.get(), options_.shutdown_timeout);
+      options_.admin_timeout, profile_.identify.rtd3e.get(), options_.shutdown_timeout,
+      !profile_.quirks.has(Quirk::kNoShutdownStatus));
   shutdown_runner_ = std::make_unique<ShutdownRunner>(reactor_, *shutdown_, *this);
   shutdown_runner_->start();
 }

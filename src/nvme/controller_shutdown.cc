@@ -14,12 +14,13 @@ constexpr Duration kLongestLimit = seconds(60);
 }  // namespace
 
 ControllerShutdown::ControllerShutdown(Duration command_limit, std::uint32_t rtd3e_us,
-                                       Duration shutdown_limit)
+                                       Duration shutdown_limit, bool reports_end)
     : command_limit_(command_limit),
       shutdown_limit_(
           shutdown_limit != Duration::zero()
               ? shutdown_limit
-              : std::clamp<Duration>(microseconds(rtd3e_us), kShortestLimit, kLongestLimit)) {}
+              : std::clamp<Duration>(microseconds(rtd3e_us), kShortestLimit, kLongestLimit)),
+      reports_end_(reports_end) {}
 
 std::span<const ControllerShutdown::Row> ControllerShutdown::rows() {
   using M = ControllerShutdown;
@@ -66,6 +67,9 @@ std::optional<ControlAction> ControllerShutdown::notify() {
 }
 
 std::optional<ControlAction> ControllerShutdown::get_csts() {
+  if (!reports_end_) {
+    return std::nullopt;
+  }
   ControlAction action;
   action.kind = ControlAction::Kind::kGetProperty;
   action.property = spec::Property::kCsts;

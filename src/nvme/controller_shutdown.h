@@ -15,9 +15,10 @@ namespace nvublk::nvme {
 class ControllerShutdown : public StepMachine<ControllerShutdown, ControlAction, ControlOutcome> {
  public:
   /// `shutdown_limit`: how long the shutdown itself may take; zero: RTD3E of Identify Controller,
-  /// `rtd3e_us` (0 if not reported), within limits of ours.
+  /// `rtd3e_us` (0 if not reported), within limits of ours. Without `reports_end` it is not waited
+  /// for.
   ControllerShutdown(Duration command_limit, std::uint32_t rtd3e_us,
-                     Duration shutdown_limit = Duration::zero());
+                     Duration shutdown_limit = Duration::zero(), bool reports_end = true);
 
   static std::span<const Row> rows();
 
@@ -34,6 +35,7 @@ class ControllerShutdown : public StepMachine<ControllerShutdown, ControlAction,
 
   Duration command_limit_;
   Duration shutdown_limit_;
+  bool reports_end_;
   spec::Cc cc_{};
 };
 

@@ -15,6 +15,9 @@ constexpr std::uint64_t kMaxTransferBytes = 1024 * 1024;
 // NLB of Write Zeroes has 16 bits, 0's based. [NVM 1.1 §3.3.8]
 constexpr std::uint64_t kMaxWriteZeroesBlocks = 65536;
 
+// Vendors have stripes of some hundred KiB; more is nonsense.
+constexpr std::uint8_t kMaxStripeShift = 16;
+
 std::uint32_t clamp32(std::uint64_t value) {
   return static_cast<std::uint32_t>(
       std::min<std::uint64_t>(value, std::numeric_limits<std::uint32_t>::max()));
@@ -35,7 +38,8 @@ void set_deallocate_limits(BlockGeometry& geometry, const spec::IdentifyNamespac
 }
 
 void set_write_zeroes_limit(BlockGeometry& geometry, const ControllerProfile& controller) {
-  if (!controller.identify.supports_write_zeroes()) {
+  if (!controller.identify.supports_write_zeroes() ||
+      controller.quirks.has(Quirk::kNoWriteZeroes)) {
     return;
   }
   const std::uint64_t limit_bytes =
@@ -86,6 +90,18 @@ std::string metadata_unusable(const NamespaceProfile& profile) {
   return "";
 }
 
+std::uint32_t optimal_boundary_blocks(const NamespaceProfile& profile,
+                                      const ControllerProfile& controller) {
+  const std::uint32_t boundary = profile.data.noiob.get();
+  const std::uint8_t shift = controller.identify.vendor[3];
+  if (boundary != 0 || !controller.quirks.has(Quirk::kVendorStripe) || shift == 0 ||
+      shift > kMaxStripeShift) {
+    return boundary;
+  }
+  const std::uint64_t stripe_bytes = controller.cap.min_page_bytes() << shift;
+  return clamp32(stripe_bytes / std::max(profile.data.block_bytes(), 512u));
+}
+
 }  // namespace
 
 BlockGeometry namespace_geometry(const NamespaceProfile& profile,
@@ -103,7 +119,7 @@ BlockGeometry namespace_geometry(const NamespaceProfile& profile,
   transfer -= transfer % geometry.block_size_bytes;
   geometry.max_transfer_bytes =
       std::max(static_cast<std::uint32_t>(transfer), geometry.block_size_bytes);
-  geometry.boundary_blocks = data.noiob.get();
+  geometry.boundary_blocks = optimal_boundary_blocks(profile, controller);
   geometry.segment_boundary_mask = transport.prp ? 4095 : 0;
   geometry.volatile_write_cache = controller.identify.has_volatile_write_cache();
   geometry.fua = true;

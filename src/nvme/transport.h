@@ -66,12 +66,19 @@ struct QueueTransportOptions {
   std::uint32_t max_descriptors = 1;   ///< SGL descriptors that a command may have
 };
 
+/// What a PCI function says it is; zeroes where there is none.
+struct PciIds {
+  std::uint16_t vendor = 0;
+  std::uint16_t device = 0;
+};
+
 /// What the transport itself limits.
 struct TransportLimits {
   bool fabrics = true;                   ///< Connect, Property Get/Set, Keep Alive are needed
   std::uint32_t max_transfer_bytes = 0;  ///< 0: none but the controller's MDTS
   bool prp = false;                      ///< data pointers are PRPs: pages must line up
   bool separate_metadata = false;        ///< a command may have metadata in a buffer of its own
+  PciIds pci;                            ///< of the controller's own function
 };
 
 /// One controller's way to the device. Lives on the control shard; makes queues for any shard.

@@ -6,50 +6,15 @@
 
 #include <gtest/gtest.h>
 
-#include "nvme/controller/perfect_controller.h"
+#include "nvme/controller/machine_drive.h"
 #include "nvme/controller_shutdown.h"
 #include "nvme/namespace_geometry.h"
 
 namespace nvublk::nvme {
 namespace {
 
-ControllerOptions test_options() {
-  ControllerOptions options;
-  options.host.nqn = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001";
-  return options;
-}
-
-// Feeds a machine with a controller's answers until it ends, or until `stop` says so.
-template <typename Machine>
-struct Drive {
-  using Action = StepAction<ControlAction>;
-  using Event = StepEvent<ControlOutcome>;
-
-  Machine& machine;
-  PerfectController controller;
-  Instant now{};
-  Action action{};
-
-  // True if the machine is still running and waits for an outcome in a step for which `stop` holds.
-  bool run_until(const std::function<bool(const Machine&)>& stop) {
-    action = machine.start(now);
-    for (int turns = 0; turns < 10000; turns++) {
-      if (action.kind == Action::Kind::kDone || action.kind == Action::Kind::kFailed) return false;
-      if (action.kind == Action::Kind::kSleep) {
-        now = action.until;
-        action = machine.advance(Event::woke(), now);
-        continue;
-      }
-      if (stop(machine)) return true;
-      action = machine.advance(Event::of(controller.answer(action.payload)), now);
-    }
-    ADD_FAILURE() << "the machine does not end; it is at " << machine.step_name();
-    return false;
-  }
-};
-
 TEST(ControllerInit, IdentifiesAllOfAWellBehavedController) {
-  ControllerInit init(test_options(), true, 4);
+  ControllerInit init(test_options(), TransportLimits{}, 4);
   Drive<ControllerInit> drive{init, {}};
   drive.run_until([](const ControllerInit&) { return false; });
   ASSERT_TRUE(init.done()) << init.error().text;
@@ -64,7 +29,7 @@ TEST(ControllerInit, IdentifiesAllOfAWellBehavedController) {
 
 TEST(ControllerInit, AnEnabledControllerIsDisabledFirst) {
   for (const bool enabled : {false, true}) {
-    ControllerInit init(test_options(), true, 1);
+    ControllerInit init(test_options(), TransportLimits{}, 1);
     Drive<ControllerInit> drive{init, {}};
     drive.controller.enabled_at_start = enabled;
     std::set<std::string> steps;
@@ -80,7 +45,7 @@ TEST(ControllerInit, AnEnabledControllerIsDisabledFirst) {
 }
 
 TEST(ControllerInit, ANamespacesOwnCommandSetIsAsked) {
-  ControllerInit init(test_options(), true, 1);
+  ControllerInit init(test_options(), TransportLimits{}, 1);
   Drive<ControllerInit> drive{init, {}};
   drive.controller.zoned = true;
   drive.controller.nsids = {3, 4, 9};
@@ -100,7 +65,7 @@ TEST(ControllerInit, ANamespacesOwnCommandSetIsAsked) {
 }
 
 TEST(ControllerInit, NoNamespacesIsNoError) {
-  ControllerInit init(test_options(), true, 1);
+  ControllerInit init(test_options(), TransportLimits{}, 1);
   Drive<ControllerInit> drive{init, {}};
   drive.controller.nsids.clear();
   drive.run_until([](const ControllerInit&) { return false; });
@@ -127,7 +92,7 @@ TEST(ControllerInit, FailsClosedAtEveryStep) {
   for (std::size_t step = 0; step < rows.size(); step++) {
     for (const auto& [name, fault] : faults) {
       SCOPED_TRACE(std::string(rows[step].name) + ", " + name);
-      ControllerInit init(test_options(), true, 2);
+      ControllerInit init(test_options(), TransportLimits{}, 2);
       Drive<ControllerInit> drive{init, {}};
       drive.controller.have_everything();
       ASSERT_TRUE(drive.run_until(
@@ -151,7 +116,7 @@ TEST(ControllerInit, NonsenseNeverPassesForAController) {
   for (std::size_t step = 0; step < rows.size(); step++) {
     for (const std::uint64_t nonsense : {std::uint64_t{0}, ~std::uint64_t{0}}) {
       SCOPED_TRACE(std::string(rows[step].name) + ", " + std::to_string(nonsense));
-      ControllerInit init(test_options(), true, 2);
+      ControllerInit init(test_options(), TransportLimits{}, 2);
       Drive<ControllerInit> drive{init, {}};
       drive.controller.have_everything();
       ASSERT_TRUE(drive.run_until(
@@ -181,7 +146,7 @@ TEST(ControllerInit, NonsenseNeverPassesForAController) {
 }
 
 TEST(ControllerInit, ReadyNeverComesEndsAtTheDeadline) {
-  ControllerInit init(test_options(), true, 1);
+  ControllerInit init(test_options(), TransportLimits{}, 1);
   Drive<ControllerInit> drive{init, {}};
   drive.controller.polls_until_ready = 1000000;
   drive.controller.enabled_at_start = false;
@@ -234,7 +199,7 @@ TEST(ControllerShutdown, TheNotificationHasADeadlineOfItsOwn) {
 }
 
 TEST(NamespaceGeometry, LimitsComeFromTheController) {
-  ControllerInit init(test_options(), true, 1);
+  ControllerInit init(test_options(), TransportLimits{}, 1);
   Drive<ControllerInit> drive{init, {}};
   drive.run_until([](const ControllerInit&) { return false; });
   const ControllerProfile& controller = init.profile();

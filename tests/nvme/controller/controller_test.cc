@@ -333,6 +333,22 @@ TEST_F(ControllerTest, FailIoAbandonsWhatTheDeviceHas) {
   EXPECT_EQ(held.error, ENODEV);
 }
 
+TEST_F(ControllerTest, AControllerThatBearsOneCommandGetsOneAtATime) {
+  simulation_.limits.pci = {0x106b, 0x2001};
+  make();
+  ASSERT_TRUE(connect());
+  EXPECT_EQ(controller_->status().queues[1].depth, 1u);
+  simulation_.hold_io = true;
+  const BlockRequest& first = read();
+  const BlockRequest& second = read();
+  turn(3);
+  EXPECT_EQ(controller_->status().queues[1].outstanding, 1u);
+  simulation_.hold_io = false;
+  turn(6);
+  EXPECT_EQ(first.error, 0);
+  EXPECT_EQ(second.error, 0);
+}
+
 TEST_F(ControllerTest, OptionsThatCannotWorkAreExplained) {
   options_.ctrl_loss_timeout = seconds(5);
   options_.fast_io_fail_timeout = seconds(6);

@@ -25,6 +25,9 @@ class PerfectController {
   unsigned polls_until_ready = 2;
   std::uint16_t cntlid = 7;
   std::string serial;  ///< at most 20 characters
+  std::string model;
+  spec::Vs version = spec::Vs::make(2, 0);
+  std::uint8_t stripe_shift = 0;  ///< in the vendor's part of Identify Controller
   std::uint32_t keep_alive_ms = 4000;
   std::uint32_t queue_count = 2;                 ///< I/O queues that it grants
   std::uint64_t size_blocks = 1000;              ///< of every namespace
@@ -78,7 +81,7 @@ class PerfectController {
       case spec::Property::kCap:
         return 127 | (1ull << 37) | (10ull << 24) | (command_sets ? 1ull << 43 : 0);
       case spec::Property::kVs:
-        return spec::Vs::make(2, 0).raw;
+        return version.raw;
       case spec::Property::kCc:
         if (enabled_at_start) cc_.set_enabled(true);
         enabled_at_start = false;
@@ -135,6 +138,9 @@ class PerfectController {
       spec::IdentifyController data{};
       data.cntlid = cntlid;
       std::ranges::copy(serial, data.sn.begin());
+      data.nn = nsids.empty() ? 0u : nsids.back();
+      data.vendor[3] = stripe_shift;
+      std::copy(model.begin(), model.end(), data.mn.begin());
       data.kas = 10;
       data.ioccsz = discovery ? 0 : 4 + 512;
       data.cntrltype = discovery ? 2 : 1;
