@@ -96,6 +96,7 @@ SubmissionEntry fabrics_connect(const ConnectArguments& arguments) {
   connect.set_queue_entries(arguments.queue_entries);
   connect.kato = arguments.kato_ms;
   connect.cattr = static_cast<std::uint8_t>(
+      (arguments.priority & 3u) |
       (arguments.disable_sq_flow_control ? spec::ConnectCommand::kDisableSqFlowControl : 0u) |
       (arguments.individual_queue_deletion ? spec::ConnectCommand::kIndividualQueueDeletion : 0u));
   return spec::as_submission_entry(connect);

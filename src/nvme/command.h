@@ -64,6 +64,7 @@ struct ConnectArguments {
   std::uint32_t kato_ms = 0;        ///< admin queue only; 0: no keep alive
   bool disable_sq_flow_control = false;
   bool individual_queue_deletion = false;
+  std::uint8_t priority = 0;  ///< I/O queues: 0 urgent to 3 low
 };
 /// Takes 1024 bytes of ConnectData. [Base 2.1 §6.3]
 spec::SubmissionEntry fabrics_connect(const ConnectArguments& arguments);

@@ -15,6 +15,8 @@ namespace {
 constexpr unsigned kMinAdminQueueSize = 16;
 constexpr unsigned kMaxAdminQueueSize = 4096;
 constexpr unsigned kMaxApplicationQueues = 1024;
+constexpr unsigned kMinQueueSize = 2;
+constexpr unsigned kMaxQueueSize = 1024;
 
 /// What logs call a controller that has no name.
 std::string name_of(const TransportId& id) {
@@ -25,11 +27,6 @@ std::string name_of(const TransportId& id) {
 }
 
 Status check(const ControllerOptions& options) {
-  if (options.queue_size < 2 || options.queue_size > 1024) {
-    return fail(ErrorCode::kInvalidArgument, "the queue size is " +
-                                                 std::to_string(options.queue_size) +
-                                                 "; it has to be between 2 and 1024");
-  }
   if (options.keep_alive.count() < 0) {
     return fail(ErrorCode::kInvalidArgument, "the keep alive timeout is negative");
   }
@@ -67,6 +64,10 @@ Result<std::unique_ptr<Controller>> Controller::create(const ShardSet& shards,
   if (clamped.name.empty()) {
     clamped.name = name_of(clamped.transport.id);
   }
+  clamped.queue_size = std::clamp(options.queue_size, kMinQueueSize, kMaxQueueSize);
+  clamped.io_queue_requests =
+      std::clamp(options.io_queue_requests, clamped.queue_size, IoQueuePairOptions::kMaxRequests);
+  clamped.arbitration.burst = std::min<std::uint8_t>(options.arbitration.burst, 7);
   clamped.admin_queue_size =
       std::clamp(options.admin_queue_size, kMinAdminQueueSize, kMaxAdminQueueSize);
   // Applications may want more queue pairs later than there are shards now.

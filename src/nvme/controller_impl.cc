@@ -24,6 +24,7 @@ Controller::Impl::Impl(const ShardSet& shards, const ControllerOptions& options,
                        std::unique_ptr<Transport> transport, ControllerListener* listener)
     : shards_(shards),
       options_(options),
+      used_(options),
       transport_(std::move(transport)),
       ledger_(std::make_shared<IoQueueLedger>(transport_)),
       listener_(listener),
@@ -279,6 +280,8 @@ void Controller::Impl::on_fabrics_connect_done(spec::NvmeStatus status,
     return;
   }
   admin_queue_.set_live();
+  // SQHD of ffffh says that the request to do without flow control was granted. [Base 2.1 §6.3]
+  sq_flow_control_disabled_ = asked_no_flow_control_ && entry.sqhd.get() == 0xffff;
   const spec::ConnectResult result = spec::ConnectResult::decode(entry);
   if (result.authentication_required || result.secure_channel_concat_required) {
     report_failure(Error::make(ErrorCode::kUnsupported,
@@ -469,6 +472,7 @@ void Controller::Impl::enter_live() {
     grant.queue_count = profile_.io_queue_count;
     ledger_->open(grant);
   }
+  note_used_options();
   set_state(ControllerState::kLive);
   admin_.open(profile_.identify.abort_limit_count());
   keep_alive_.start(milliseconds(profile_.keep_alive_ms), milliseconds(profile_.keep_alive_ms));
@@ -479,6 +483,20 @@ void Controller::Impl::enter_live() {
   async_events_.start(events);
   finish_connect({});
   finish(reset_done_, {});
+}
+
+void Controller::Impl::note_used_options() {
+  used_ = options_;
+  used_.keep_alive = milliseconds(profile_.keep_alive_ms);
+  used_.arbitration = profile_.arbitration;
+  used_.disable_sq_flow_control = sq_flow_control_disabled_;
+  if (!profile_.discovery) {
+    used_.queue_size = queue_slots();
+    used_.io_queue_requests = std::max(used_.io_queue_requests, used_.queue_size);
+  }
+  if (!profile_.cap.supports_io_command_sets()) {
+    used_.command_sets = CommandSets::kNvm;
+  }
 }
 
 void Controller::Impl::finish(Done& done, Status status) {

@@ -45,7 +45,8 @@ class Controller::Impl final : public QueuePairOwner,
   const std::shared_ptr<IoQueueLedger>& ledger() const { return ledger_; }
   Reactor& reactor() { return reactor_; }
   ControllerState state() const { return state_; }
-  const ControllerOptions& options() const { return options_; }
+  /// Once it is live: as they are in force.
+  const ControllerOptions& options() const { return used_; }
   ControllerStatus status() const;
   std::vector<Namespace*> namespaces() const;
 
@@ -109,6 +110,7 @@ class Controller::Impl final : public QueuePairOwner,
   void apply_ana_groups(std::span<const AnaGroup> groups);
 
   void enter_live();
+  void note_used_options();
   void connection_lost(const Error& reason);
   void close_all(const Error& reason);
   bool all_closed() const;
@@ -127,6 +129,7 @@ class Controller::Impl final : public QueuePairOwner,
 
   const ShardSet shards_;
   ControllerOptions options_;
+  ControllerOptions used_;  ///< what became of options_
   std::shared_ptr<Transport> transport_;
   std::shared_ptr<IoQueueLedger> ledger_;
   ControllerListener* listener_;

@@ -56,6 +56,7 @@ struct ControllerProfile {
   spec::IdentifyControllerNvm nvm{};
   Quirks quirks;
   bool discovery = false;           ///< a discovery controller
+  ArbitrationOptions arbitration;   ///< as it is in force
   std::uint32_t keep_alive_ms = 0;  ///< as granted
   std::uint32_t io_queue_count = 0;
   std::optional<std::uint64_t> append_limit_bytes;  ///< of Zone Append; once a namespace is zoned
@@ -77,7 +78,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
                  std::vector<std::uint32_t> only = {});
 
   static std::span<const Row> rows();
-  static constexpr std::size_t kFirstNamespaceStep = 16;
+  static constexpr std::size_t kFirstNamespaceStep = 17;
   const ControllerProfile& profile() const { return profile_; }
   bool rescans() const { return rescans_; }
   /// What the controller's keep alive timer runs with at the moment, as far as is known; 0: none.
@@ -113,6 +114,8 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   std::optional<ControlAction> configure_events();
   std::optional<ControlAction> set_queue_count();
   StepNext keep_queue_count(const ControlOutcome& outcome);
+  std::optional<ControlAction> configure_arbitration();
+  StepNext keep_arbitration(const ControlOutcome& outcome);
   std::optional<ControlAction> identify_nvm_controller();
   StepNext keep_nvm_limits(const ControlOutcome& outcome);
   std::optional<ControlAction> read_log_pages();

@@ -15,13 +15,30 @@ struct HostIdentity {
   HostId id;
 };
 
+/// Which I/O command sets a controller is enabled with. [Base 2.1 §3.1.4.5]
+enum class CommandSets : std::uint8_t {
+  kAutomatic,  ///< all that it has
+  kNvm,        ///< the NVM command set only
+};
+
+/// How a controller takes commands from its I/O queues. [Base 2.1 §3.4.4]
+struct ArbitrationOptions {
+  bool weighted = false;    ///< weighted round robin, where the controller has it
+  std::uint8_t burst = 0;   ///< at most 2 to this power commands at once, 7: no limit; 0: its own
+  std::uint8_t low = 0;     ///< the weights of the classes less one; for `weighted`, with a burst
+  std::uint8_t medium = 0;  ///< see low
+  std::uint8_t high = 0;    ///< see low
+};
+
 /// Options of one controller; the names follow nvme-cli, the defaults its kernel driver or SPDK.
 struct ControllerOptions {
   std::string name;  ///< "nvublk0", for logs; empty: what the transport id names
   HostIdentity host;
   TransportOptions transport;
   unsigned io_queues = 0;  ///< I/O queue pairs, one per I/O shard; 0: as many as there are shards
-  unsigned queue_size = 128;  ///< commands per I/O queue, 16 to 1024
+  unsigned queue_size = 256;           ///< commands per I/O queue; clamped to 2 to 1024
+  unsigned io_queue_requests = 512;    ///< of an application's queue pair; at least queue_size
+  unsigned transport_retry_count = 4;  ///< how often a block request is tried again
   unsigned admin_queue_size = 32;
   bool disable_sq_flow_control = true;
   milliseconds keep_alive{10000};  ///< 0: none
@@ -30,8 +47,11 @@ struct ControllerOptions {
   seconds ctrl_loss_timeout{600};      ///< -1: for ever; 0: do not reconnect
   seconds fast_io_fail_timeout{-1};    ///< -1: off
   milliseconds connect_timeout{5000};  ///< each step of connecting, and Fabrics Connect
-  milliseconds admin_timeout{15000};
+  milliseconds admin_timeout{30000};
   milliseconds io_timeout{30000};
+  CommandSets command_sets = CommandSets::kAutomatic;
+  ArbitrationOptions arbitration;
+  bool log_errors = true;           ///< block requests that fail are logged, a few at a time
   bool application_queues = false;  ///< I/O queue pairs are allocated by the application, none here
   bool discovery_allowed = false;   ///< the controller may be one of a discovery subsystem
   bool read_ana_log = true;         ///< else all namespaces count as optimized

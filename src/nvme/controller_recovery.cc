@@ -263,7 +263,7 @@ ControllerStatus Controller::Impl::status() const {
   fill_step(status);
   status.last_error = last_error_;
   status.reconnect_attempts = reconnect_attempts_;
-  status.options = options_;
+  status.options = used_;
   status.cntlid = profile_.cntlid;
   status.model = spec::printable_text(profile_.identify.mn);
   status.serial = spec::printable_text(profile_.identify.sn);

@@ -9,6 +9,7 @@ namespace nvublk::nvme {
 namespace {
 
 constexpr int kMaxTos = 255;
+constexpr int kMaxAckTimeout = 31;
 
 bool family_matches(Adrfam adrfam, const SocketAddress& address) {
   switch (adrfam) {
@@ -42,6 +43,10 @@ Status add_host_side(const TransportOptions& options, FabricsEndpoints& endpoint
   if (!options.host_iface.empty() && ::if_nametoindex(options.host_iface.c_str()) == 0) {
     return fail(ErrorCode::kNotFound,
                 "there is no network interface \"" + options.host_iface + "\"");
+  }
+  if (options.ack_timeout < -1 || options.ack_timeout > kMaxAckTimeout) {
+    return fail(ErrorCode::kInvalidArgument,
+                "the ack timeout " + std::to_string(options.ack_timeout) + " is not in 0 to 31");
   }
   if (options.tos < -1 || options.tos > kMaxTos) {
     return fail(ErrorCode::kInvalidArgument,

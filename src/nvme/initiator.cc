@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "engine/check.h"
+#include "nvme/nqn.h"
 #include "nvme/pci_scan.h"
+#include "nvme/uuid.h"
 
 namespace nvublk::nvme {
 
@@ -23,6 +25,13 @@ Initiator::Initiator(Shard& shard, TransportMaker maker, const ControllerOptions
                      std::string sysfs)
     : shard_(shard), maker_(std::move(maker)), defaults_(defaults), sysfs_(std::move(sysfs)) {
   defaults_.application_queues = true;
+  if (defaults_.host.nqn.empty()) {
+    // Without one there is an error when something is connected, which says so.
+    if (const Result<Uuid> id = Uuid::generate()) {
+      defaults_.host.id = *id;
+      defaults_.host.nqn = uuid_nqn(*id);
+    }
+  }
 }
 
 Initiator::~Initiator() {

@@ -90,8 +90,9 @@ class DetachContext {
 /// See the top of this file.
 class Initiator {
  public:
-  /// `defaults`: what options begin with; application_queues is always set. `maker` and `shard`
-  /// outlive it. `sysfs`: where the kernel shows PCIe devices.
+  /// `defaults`: what options begin with; application_queues is always set, and a host that has no
+  /// NQN gets one of a random UUID. `maker` and `shard` outlive it. `sysfs`: where the kernel shows
+  /// PCIe devices.
   Initiator(Shard& shard, TransportMaker maker, const ControllerOptions& defaults,
             std::string sysfs = "/sys");
   /// Detaches what is attached; waits for it.

@@ -6,7 +6,8 @@ IoQueue::IoQueue(Shard& shard, Shard& control, std::uint16_t qid, std::uint32_t 
                  const ControllerOptions& options, IoQueueListener& listener)
     : control_(control),
       listener_(listener),
-      queue_pair_(shard, qid, depth, options.io_timeout, *this),
+      queue_pair_(shard, qid, depth, options.io_timeout, *this,
+                  {.retries = options.transport_retry_count, .log_errors = options.log_errors}),
       connect_(queue_pair_, options, *this) {}
 
 void IoQueue::start(const Start& parameters) {

@@ -12,8 +12,8 @@ namespace nvublk::nvme {
 
 namespace {
 
-Status check(const IoQueuePairOptions& options) {
-  if (options.priority != QueuePriority::kUrgent) {
+Status check(const IoQueuePairOptions& options, const ControllerOptions& controller) {
+  if (options.priority != QueuePriority::kUrgent && !controller.arbitration.weighted) {
     return fail(ErrorCode::kUnsupported,
                 "queue priorities need weighted round robin arbitration; with round robin only "
                 "urgent is possible");
@@ -51,7 +51,7 @@ Result<IoQueuePair::Pointer> IoQueuePair::allocate(std::shared_ptr<IoQueueLedger
                                                    const ControllerOptions& controller,
                                                    const IoQueuePairOptions& options) {
   CHECK_ON(shard);
-  if (Status status = check(options); !status) {
+  if (Status status = check(options, controller); !status) {
     return std::unexpected(std::move(status.error()));
   }
   if (!options.create_only && !options.async && shard.reactor().turning()) {
@@ -73,7 +73,7 @@ Result<IoQueuePair::Pointer> IoQueuePair::allocate(std::shared_ptr<IoQueueLedger
   used.queue_size = options.queue_size == 0 ? controller.queue_size : options.queue_size;
   used.queue_size =
       std::clamp(used.queue_size, 1u, std::min(grant->max_commands, RequestTable::kMaxSlots));
-  used.requests = options.requests == 0 ? 4 * used.queue_size : options.requests;
+  used.requests = options.requests == 0 ? controller.io_queue_requests : options.requests;
   used.requests = std::max(used.requests, used.queue_size);
   Pointer made(new IoQueuePair(std::move(ledger), shard, *qid, controller, used, member));
   if (options.create_only) {
@@ -98,7 +98,7 @@ IoQueuePair::IoQueuePair(std::shared_ptr<IoQueueLedger> ledger, Shard& shard, st
       options_(options),
       member_(std::move(member)),
       queue_pair_(shard, qid, options.queue_size, controller.io_timeout, *this),
-      connect_(queue_pair_, controller, *this),
+      connect_(queue_pair_, controller, *this, static_cast<std::uint8_t>(options.priority)),
       requests_(std::make_unique<IoRequest[]>(options.requests)),
       wake_([](Timer&, void* self) { static_cast<IoQueuePair*>(self)->on_wake(); }, this),
       destroy_(
@@ -151,6 +151,7 @@ int IoQueuePair::connect() {
   failure_ = QueueFailure::kNone;
   QueueTransportOptions transport;
   transport.qid = qid();
+  transport.priority = static_cast<std::uint8_t>(options_.priority);
   transport.cntlid = grant->cntlid;
   transport.in_capsule_bytes = grant->in_capsule_bytes;
   transport.max_descriptors = grant->max_descriptors;

@@ -42,7 +42,7 @@ struct IoQueuePairOptions {
   /// Anything but kUrgent needs weighted round robin arbitration.
   QueuePriority priority = QueuePriority::kUrgent;
   std::uint32_t queue_size = 0;  ///< commands at the device at a time; 0: the controller's option
-  std::uint32_t requests = 0;    ///< commands in all, waiting ones included; 0: 4 * queue_size
+  std::uint32_t requests = 0;    ///< in all, waiting ones included; 0: the controller's option
   bool delay_submit = true;      ///< commands leave with the next poll, many at a time
   bool create_only = false;      ///< connect() follows later, as poll groups need it
   bool async = false;            ///< do not wait for the connection; requests wait for it

@@ -8,9 +8,10 @@
 namespace nvublk::nvme {
 
 QueueConnect::QueueConnect(QueuePair& queue_pair, const ControllerOptions& options,
-                           Listener& listener)
+                           Listener& listener, std::uint8_t priority)
     : queue_pair_(queue_pair),
       options_(options),
+      priority_(priority),
       listener_(listener),
       data_(std::make_unique<spec::ConnectData>()) {}
 
@@ -28,6 +29,7 @@ void QueueConnect::send(bool disable_sq_flow_control) {
   asked_no_flow_control_ = disable_sq_flow_control;
   command::ConnectArguments arguments;
   arguments.qid = queue_pair_.qid();
+  arguments.priority = priority_;
   // A queue of n entries has room for n - 1 commands. [Base 2.1 §3.3.1.2.1]
   arguments.queue_entries = queue_pair_.depth() + 1;
   arguments.disable_sq_flow_control = disable_sq_flow_control;

@@ -23,7 +23,9 @@ class QueueConnect {
     ~Listener() = default;
   };
 
-  QueueConnect(QueuePair& queue_pair, const ControllerOptions& options, Listener& listener);
+  /// `priority`: the queue's class, for weighted round robin arbitration; 0 is urgent.
+  QueueConnect(QueuePair& queue_pair, const ControllerOptions& options, Listener& listener,
+               std::uint8_t priority = 0);
 
   /// Sends Connect for controller `cntlid`, unless the transport is not a fabric: then the queue
   /// pair, whose transport is connected, is live at once. A refusal closes the queue pair.
@@ -35,6 +37,7 @@ class QueueConnect {
 
   QueuePair& queue_pair_;
   const ControllerOptions options_;
+  const std::uint8_t priority_;
   Listener& listener_;
   std::uint16_t cntlid_ = 0;
   bool asked_no_flow_control_ = false;

@@ -13,19 +13,13 @@
 
 namespace nvublk::nvme {
 
-namespace {
-
-// How often a block request may be answered with a status that says "try again" before it fails.
-constexpr std::uint32_t kMaxAttempts = 5;
-
-}  // namespace
-
 QueuePair::QueuePair(Shard& shard, std::uint16_t qid, std::uint32_t depth, Duration command_timeout,
-                     QueuePairOwner& owner)
+                     QueuePairOwner& owner, const QueuePairPolicy& policy)
     : shard_(shard),
       qid_(qid),
       command_timeout_(command_timeout),
       owner_(owner),
+      policy_(policy),
       requests_(depth),
       timer_([](Timer&, void* self) { static_cast<QueuePair*>(self)->on_timer(); }, this),
       closed_([](Deferred&, void* self) { static_cast<QueuePair*>(self)->on_closed(); }, this) {}
@@ -266,7 +260,7 @@ void QueuePair::complete_block(BlockRequest& block, spec::NvmeStatus status) {
 }
 
 bool QueuePair::should_retry(const BlockRequest& block, spec::NvmeStatus status) const {
-  if (status.dnr() || block.attempts >= kMaxAttempts || fail_all_error_ != 0 ||
+  if (status.dnr() || block.attempts > policy_.retries || fail_all_error_ != 0 ||
       static_cast<NamespaceQueue*>(block.queue)->retired() != 0) {
     return false;
   }
@@ -278,7 +272,7 @@ bool QueuePair::should_retry(const BlockRequest& block, spec::NvmeStatus status)
 }
 
 void QueuePair::log_failure(const BlockRequest& block, spec::NvmeStatus status) {
-  if (!log_limiter_.allow(shard_.reactor().now())) {
+  if (!policy_.log_errors || !log_limiter_.allow(shard_.reactor().now())) {
     return;
   }
   static constexpr std::array<const char*, 5> kOpNames = {"read", "write", "flush", "discard",

@@ -46,10 +46,16 @@ class SlotWaiter : public ListHook<SlotWaiterTag> {
   ~SlotWaiter() = default;
 };
 
+/// What becomes of block requests that do not succeed.
+struct QueuePairPolicy {
+  std::uint32_t retries = 4;  ///< after statuses that say "try again"
+  bool log_errors = true;
+};
+
 class QueuePair final : private QueueTransportSink {
  public:
   QueuePair(Shard& shard, std::uint16_t qid, std::uint32_t depth, Duration command_timeout,
-            QueuePairOwner& owner);
+            QueuePairOwner& owner, const QueuePairPolicy& policy = {});
   ~QueuePair();
   QueuePair(const QueuePair&) = delete;
   QueuePair& operator=(const QueuePair&) = delete;
@@ -112,6 +118,7 @@ class QueuePair final : private QueueTransportSink {
   const std::uint16_t qid_;
   const Duration command_timeout_;
   QueuePairOwner& owner_;
+  const QueuePairPolicy policy_;
   RequestTable requests_;
   std::unique_ptr<QueueTransport> transport_;
   std::atomic<QueueState> state_{QueueState::kDisconnected};

@@ -61,6 +61,7 @@ class QueueTransport {
 
 struct QueueTransportOptions {
   std::uint16_t qid = 0;               ///< 0: the admin queue
+  std::uint8_t priority = 0;           ///< QPRIO of an I/O queue. [Base 2.1 §5.2.2]
   std::uint16_t cntlid = 0;            ///< of the controller, for I/O queues
   std::uint32_t in_capsule_bytes = 0;  ///< data that a command capsule of this queue may carry
   std::uint32_t max_descriptors = 1;   ///< SGL descriptors that a command may have

@@ -12,10 +12,11 @@ namespace nvublk::nvme {
 /// What a transport needs to know of a controller's options.
 struct TransportOptions {
   TransportId id;
-  std::string host_traddr;    ///< source address, empty: any
-  std::string host_iface;     ///< interface to bind to, empty: any
-  int tos = -1;               ///< type of service, -1: the system's
-  int rdma_ack_timeout = -1;  ///< 0 to 31: 4.096 us times 2 to that power, -1: the device's
+  std::string host_traddr;  ///< source address, empty: any
+  std::string host_iface;   ///< interface to bind to, empty: any
+  int tos = -1;             ///< type of service, -1: the system's
+  int ack_timeout = -1;     ///< 0 to 31: RDMA waits 4.096 us times 2 to that power, TCP as many
+                            ///< ms, before a peer that acknowledges nothing is lost; -1: theirs
   bool header_digest = false;
   bool data_digest = false;
   Duration connect_timeout = seconds(5);  ///< for each step of connecting a queue

@@ -43,7 +43,7 @@ void read_transport(JsonFields& fields, nvme::TransportOptions& transport) {
   fields.flag("hdr_digest", transport.header_digest);
   fields.flag("data_digest", transport.data_digest);
   fields.integer("tos", transport.tos, -1, 255);
-  fields.integer("rdma_ack_timeout", transport.rdma_ack_timeout, -1, 31);
+  fields.integer("rdma_ack_timeout", transport.ack_timeout, -1, 31);
 }
 
 void read_seconds(JsonFields& fields, const char* key, std::chrono::seconds& value,
@@ -106,6 +106,8 @@ const std::string& AttachRequest::subject() const {
 nvme::ControllerOptions AttachRequest::defaults() {
   nvme::ControllerOptions options;
   options.keep_alive = seconds(5);
+  options.queue_size = 128;
+  options.admin_timeout = seconds(15);
   return options;
 }
 
@@ -153,7 +155,7 @@ Json AttachRequest::to_params() const {
   params["hdr_digest"] = transport.header_digest;
   params["data_digest"] = transport.data_digest;
   params["tos"] = transport.tos;
-  params["rdma_ack_timeout"] = transport.rdma_ack_timeout;
+  params["rdma_ack_timeout"] = transport.ack_timeout;
   params["nsid"] = nsids;
   params["frontend"] = frontend_wish_name(frontend);
   params["id"] = first_id;

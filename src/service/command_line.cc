@@ -134,7 +134,7 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
   app.add_option("-T,--tos", transport.tos, "IP type of service, -1: the system's")
       ->type_name("N")
       ->check(CLI::Range(-1, 255));
-  app.add_option("--rdma-ack-timeout", transport.rdma_ack_timeout,
+  app.add_option("--rdma-ack-timeout", transport.ack_timeout,
                  "Over RDMA: 4.096 us times 2 to this until it is sent again, -1: the device's")
       ->type_name("N")
       ->check(CLI::Range(-1, 31));

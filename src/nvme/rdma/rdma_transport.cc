@@ -16,7 +16,6 @@ namespace nvublk::nvme::rdma {
 
 namespace {
 
-constexpr int kMaxAckTimeout = 31;
 // A keyed descriptor can name 16 MiB less one byte; whole pages of that. [Base 2.1 §4.3.2]
 constexpr std::uint32_t kMaxTransferBytes = (1u << 24) - 4096;
 
@@ -77,11 +76,6 @@ Result<std::unique_ptr<Transport>> make_rdma_transport(const TransportOptions& o
   if (!endpoints) {
     return std::unexpected(std::move(endpoints.error()));
   }
-  if (options.rdma_ack_timeout < -1 || options.rdma_ack_timeout > kMaxAckTimeout) {
-    return fail(
-        ErrorCode::kInvalidArgument,
-        "the ack timeout " + std::to_string(options.rdma_ack_timeout) + " is not in 0 to 31");
-  }
   if (!options.host_iface.empty() && options.host_traddr.empty()) {
     Result<SocketAddress> local =
         address_of_interface(options.host_iface, endpoints->peer.family());
@@ -97,7 +91,7 @@ Result<std::unique_ptr<Transport>> make_rdma_transport(const TransportOptions& o
   connection.peer = endpoints->peer;
   connection.local = endpoints->local;
   connection.tos = options.tos;
-  connection.ack_timeout = options.rdma_ack_timeout;
+  connection.ack_timeout = options.ack_timeout;
   return std::make_unique<RdmaTransport>(connection, endpoints->peer_text, options.connect_timeout);
 }
 

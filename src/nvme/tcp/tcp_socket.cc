@@ -87,6 +87,13 @@ Status TcpSocket::prepare(const Options& options) {
       return status;
     }
   }
+  if (options.user_timeout_ms >= 0) {
+    if (Status status = set_int_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options.user_timeout_ms,
+                                       "TCP_USER_TIMEOUT");
+        !status) {
+      return status;
+    }
+  }
   if (!options.interface.empty() &&
       ::setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options.interface.c_str(),
                    static_cast<socklen_t>(options.interface.size())) != 0) {

@@ -39,6 +39,8 @@ class TcpSocket {
     SocketAddress local;    ///< where to connect from; length 0: anywhere
     std::string interface;  ///< to bind to; empty: none
     int tos = -1;           ///< -1: the system's
+    int user_timeout_ms =
+        -1;  ///< how long the peer may leave data unacknowledged; -1: the system's
   };
 
   TcpSocket(Reactor& reactor, TcpSocketOwner& owner);

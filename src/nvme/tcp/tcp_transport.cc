@@ -1,5 +1,7 @@
 #include "nvme/tcp/tcp_transport.h"
 
+#include <algorithm>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -37,6 +39,10 @@ Result<std::unique_ptr<Transport>> make_tcp_transport(const TransportOptions& op
   socket.local = endpoints->local;
   socket.interface = options.host_iface;
   socket.tos = options.tos;
+  if (options.ack_timeout >= 0) {
+    socket.user_timeout_ms = static_cast<int>(
+        std::min<std::uint32_t>(1u << options.ack_timeout, std::numeric_limits<int>::max()));
+  }
   TcpHandshake::Options handshake;
   handshake.peer = endpoints->peer_text;
   handshake.header_digest = options.header_digest;

@@ -64,6 +64,50 @@ TEST(ControllerInit, ANamespacesOwnCommandSetIsAsked) {
   EXPECT_EQ(profile.namespaces[1].format, CommandSetFormat{}) << "asked only where there is any";
 }
 
+TEST(ControllerInit, ArbitrationIsAsWishedWhereTheControllerHasIt) {
+  for (const bool has : {false, true}) {
+    ControllerOptions options = test_options();
+    options.arbitration = {.weighted = true, .burst = 3, .low = 1, .medium = 2, .high = 4};
+    ControllerInit init(options, TransportLimits{}, 1);
+    Drive<ControllerInit> drive{init, {}};
+    drive.controller.weighted = has;
+    std::uint32_t feature = 0;
+    spec::Cc cc;
+    drive.run_until([&](const ControllerInit& machine) {
+      const ControlAction& action = drive.action.payload;
+      if (machine.step_name() == std::string("configure arbitration")) {
+        EXPECT_EQ(action.sqe.cdw10.get() & 0xff, 1u);
+        feature = action.sqe.cdw11.get();
+      }
+      if (machine.step_name() == std::string("set CC.EN")) {
+        cc = spec::Cc{static_cast<std::uint32_t>(action.value)};
+      }
+      return false;
+    });
+    ASSERT_TRUE(init.done()) << init.error().text;
+    EXPECT_EQ(feature, has ? 0x04020103u : 3u);
+    EXPECT_EQ(cc.ams() == spec::Arbitration::kWeightedRoundRobin, has);
+    EXPECT_EQ(init.profile().arbitration.weighted, has);
+    EXPECT_EQ(init.profile().arbitration.burst, 3);
+  }
+}
+
+TEST(ControllerInit, OnlyTheNvmCommandSetIsEnabledIfThatIsWished) {
+  for (const CommandSets wished : {CommandSets::kAutomatic, CommandSets::kNvm}) {
+    ControllerOptions options = test_options();
+    options.command_sets = wished;
+    ControllerInit init(options, TransportLimits{}, 1);
+    Drive<ControllerInit> drive{init, {}};
+    drive.controller.command_sets = true;
+    ASSERT_TRUE(drive.run_until([](const ControllerInit& machine) {
+      return machine.step_name() == std::string("set CC.EN");
+    }));
+    const spec::Cc cc{static_cast<std::uint32_t>(drive.action.payload.value)};
+    EXPECT_EQ(cc.css(), wished == CommandSets::kNvm ? spec::CommandSetSelection::kNvm
+                                                    : spec::CommandSetSelection::kAllSupported);
+  }
+}
+
 TEST(ControllerInit, NoNamespacesIsNoError) {
   ControllerInit init(test_options(), TransportLimits{}, 1);
   Drive<ControllerInit> drive{init, {}};

@@ -39,6 +39,7 @@ class PerfectController {
   std::map<std::uint8_t, std::vector<std::byte>> logs;  ///< by page; LPA says that they are there
   std::uint8_t abort_limit = 0;                         ///< ACL, 0's based
   bool command_sets = false;                            ///< several I/O command sets
+  bool weighted = false;                                ///< weighted round robin
   bool discovery = false;                               ///< it is a discovery controller
   std::uint16_t metadata_bytes = 0;  ///< of every namespace, apart, with protection of type 1
   bool zoned = false;                ///< namespace 3 is zoned and has protection information
@@ -79,7 +80,8 @@ class PerfectController {
   std::uint64_t property(spec::Property which) {
     switch (which) {
       case spec::Property::kCap:
-        return 127 | (1ull << 37) | (10ull << 24) | (command_sets ? 1ull << 43 : 0);
+        return 127 | (1ull << 37) | (10ull << 24) | (command_sets ? 1ull << 43 : 0) |
+               (weighted ? 1ull << 17 : 0);
       case spec::Property::kVs:
         return version.raw;
       case spec::Property::kCc:

@@ -36,6 +36,7 @@ struct Simulation {
   std::vector<spec::SubmissionEntry> io_seen;     ///< I/O commands, in order
   /// What else an admin or I/O command answers; null: as the perfect controller does.
   std::function<bool(const Request& request, spec::CompletionEntry& entry)> script;
+  std::function<void(const spec::ConnectCommand&)> connect_seen;  ///< null: nobody looks
   std::deque<std::uint32_t> events;  ///< DW0 of asynchronous events to come
   std::function<void()> kick;        ///< has the admin queue look at `events`
 
@@ -197,6 +198,9 @@ class SimulatedQueue final : public QueueTransport {
       switch (request.sqe.fctype()) {
         case spec::FabricsCommandType::kConnect:
           action.kind = ControlAction::Kind::kFabricsConnect;
+          if (simulation_.connect_seen) {
+            simulation_.connect_seen(spec::submission_entry_as<spec::ConnectCommand>(request.sqe));
+          }
           break;
         case spec::FabricsCommandType::kPropertyGet: {
           const auto get = spec::submission_entry_as<spec::PropertyGetCommand>(request.sqe);

@@ -115,13 +115,30 @@ TEST_F(IoQueuePairTest, RejectsOptionsThatCannotWork) {
   EXPECT_EQ(controller_->allocate_io_queue_pair(delayed).error().code, ErrorCode::kInvalidArgument);
 }
 
+TEST_F(IoQueuePairTest, PrioritiesAreThereWithWeightedRoundRobin) {
+  options_.arbitration.weighted = true;
+  simulation_.controller.weighted = true;
+  attach();
+  EXPECT_TRUE(controller_->options().arbitration.weighted);
+  IoQueuePairOptions low;
+  low.priority = QueuePriority::kLow;
+  std::optional<std::uint8_t> attributes;
+  simulation_.connect_seen = [&attributes](const spec::ConnectCommand& connect) {
+    if (connect.qid.get() != 0) attributes = connect.cattr;
+  };
+  auto queue = allocate(low);
+  ASSERT_TRUE(attributes);
+  EXPECT_EQ(*attributes & 3, 3);
+  EXPECT_EQ(queue->options().priority, QueuePriority::kLow);
+}
+
 TEST_F(IoQueuePairTest, OptionsInForceAreReported) {
   attach();
   IoQueuePairOptions wanted;
   wanted.queue_size = 100000;
   const auto queue = allocate(wanted);
   EXPECT_EQ(queue->options().queue_size, 64u) << "MAXCMD of the controller";
-  EXPECT_EQ(queue->options().requests, 256u);
+  EXPECT_EQ(queue->options().requests, 512u) << "the controller's option";
 }
 
 TEST_F(IoQueuePairTest, RequestsBeyondTheDepthWaitInOrder) {

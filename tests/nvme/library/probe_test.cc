@@ -151,12 +151,56 @@ TEST_F(ProbeTest, ProbeCallbackEditsOptionsAndAttachReportsThoseInForce) {
     EXPECT_EQ(id.subnqn, kOne);
     options.queue_size = 77;
     options.admin_queue_size = 1;
+    options.arbitration.weighted = true;
     return true;
   };
   EXPECT_TRUE(initiator_->probe(make_id(kOne), callbacks_));
-  EXPECT_EQ(used_.queue_size, 77u);
+  EXPECT_EQ(used_.queue_size, 64u) << "MAXCMD of the controller";
+  EXPECT_EQ(used_.keep_alive, milliseconds(4000)) << "as granted; 10 s were asked for";
+  EXPECT_FALSE(used_.arbitration.weighted) << "the controller has round robin only";
+  EXPECT_TRUE(used_.disable_sq_flow_control);
+  EXPECT_EQ(used_.command_sets, CommandSets::kNvm) << "it has no other";
   EXPECT_EQ(used_.admin_queue_size, 16u) << "clamped";
   EXPECT_EQ(used_.io_queues, 2u) << "what the controller grants";
+}
+
+TEST_F(ProbeTest, AHostWithoutAnIdentityGetsOne) {
+  const auto maker = [](const TransportOptions&) -> Result<std::unique_ptr<Transport>> {
+    return nvublk::fail(ErrorCode::kUnsupported, "no transport");
+  };
+  const Initiator one(*shard_, maker, ControllerOptions{});
+  const Initiator two(*shard_, maker, ControllerOptions{});
+  const HostIdentity& host = one.default_options().host;
+  EXPECT_TRUE(host.nqn.starts_with("nqn.2014-08.org.nvmexpress:uuid:")) << host.nqn;
+  EXPECT_NE(host.nqn, two.default_options().host.nqn);
+  EXPECT_EQ(initiator_->default_options().host.nqn.back(), '1') << "one that has it keeps it";
+}
+
+TEST_F(ProbeTest, DefaultsAreSpdks) {
+  const ControllerOptions defaults;
+  EXPECT_EQ(defaults.queue_size, 256u);
+  EXPECT_EQ(defaults.io_queue_requests, 512u);
+  EXPECT_EQ(defaults.admin_queue_size, 32u);
+  EXPECT_EQ(defaults.keep_alive, seconds(10));
+  EXPECT_EQ(defaults.admin_timeout, seconds(30));
+  EXPECT_EQ(defaults.transport_retry_count, 4u);
+  EXPECT_TRUE(defaults.shutdown_notification);
+  EXPECT_TRUE(defaults.log_errors);
+}
+
+TEST_F(ProbeTest, OptionsOutOfRangeAreClamped) {
+  callbacks_.probe = [](const TransportId&, ControllerOptions& options) {
+    options.queue_size = 0;
+    options.io_queue_requests = 1;
+    options.admin_queue_size = 100000;
+    options.arbitration.burst = 200;
+    return true;
+  };
+  EXPECT_TRUE(initiator_->probe(make_id(kOne), callbacks_));
+  EXPECT_EQ(used_.queue_size, 2u);
+  EXPECT_EQ(used_.io_queue_requests, 2u) << "never fewer than the queue holds";
+  EXPECT_EQ(used_.admin_queue_size, 4096u);
+  EXPECT_EQ(used_.arbitration.burst, 7);
 }
 
 TEST_F(ProbeTest, NoIdMeansPcieOfWhichThisMachineHasNone) {

@@ -30,7 +30,7 @@ TEST(RdmaTransport, RefusesWhatCannotBeRight) {
   options.header_digest = true;
   EXPECT_THAT(refusal(options), HasSubstr("digests are TCP's"));
   options = usual();
-  options.rdma_ack_timeout = 32;
+  options.ack_timeout = 32;
   EXPECT_THAT(refusal(options), HasSubstr("not in 0 to 31"));
   options = usual();
   options.id.traddr = "target.example";

@@ -105,8 +105,9 @@ TEST_F(TcpQueueTest, SaysThatTheHostAddressIsNotOurs) {
   EXPECT_EQ(failure().code, ErrorCode::kUnreachable) << failure().text;
 }
 
-TEST_F(TcpQueueTest, ConnectsFromAHostAddressInterfaceAndTos) {
+TEST_F(TcpQueueTest, ConnectsFromAHostAddressInterfaceAndTosWithAnAckTimeout) {
   TransportOptions options = peer_.options();
+  options.ack_timeout = 12;
   options.host_traddr = "127.0.0.7";
   options.tos = 0x28;
   make(options);

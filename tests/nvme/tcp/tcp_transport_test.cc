@@ -78,6 +78,7 @@ const BadOptions kBadOptions[] = {
     {"HostAddress", [](auto& o) { o.host_traddr = "here"; }, "host address: \"here\""},
     {"HostFamily", [](auto& o) { o.host_traddr = "::1"; }, "not of the same family"},
     {"Interface", [](auto& o) { o.host_iface = "no-such"; }, "no network interface \"no-such\""},
+    {"AckTimeout", [](auto& o) { o.ack_timeout = 32; }, "not in 0 to 31"},
     {"Tos", [](auto& o) { o.tos = 256; }, "not in 0 to 255"},
 };
 
