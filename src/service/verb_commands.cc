@@ -165,7 +165,7 @@ Status print_answer(const CommandLine& line, const Json& report) {
     return {};
   }
   const std::string target = line.verb.params["target"].get<std::string>();
-  print(verb_text(line.name, target, report));
+  print(verb_text(line.name, target, report, line.verb.human_readable));
   return {};
 }
 

@@ -115,6 +115,9 @@ class Adder {
   void file(const char* names, std::string& value, const char* help) {
     app_.add_option(names, value, help)->type_name("FILE");
   }
+  void human_readable() {
+    app_.add_flag("-H,--human-readable", line_.human_readable, "Also say what each bit means");
+  }
   void raw_binary() { flag("-b,--raw-binary", line_.raw_binary, "Write the data as it came"); }
   void namespace_id(const char* help, std::uint64_t least = 1) {
     number("-n,--namespace-id", "namespace-id", help, least, kMost32);
@@ -159,10 +162,12 @@ void add_options(const std::string& command, Adder add, VerbLine& line) {
   if (is_passthrough(command)) {
     add_passthrough(add, line);
   } else if (command == "id-ctrl") {
+    add.human_readable();
     add.raw_binary();
   } else if (command == "id-ns") {
     add.namespace_id("Namespace (default: the device's)");
     add.flag("--force", "force", "Also one that is allocated, but not attached");
+    add.human_readable();
     add.raw_binary();
   } else if (command == "list-ns") {
     add.namespace_id("First namespace to list (default: 1)");

@@ -18,6 +18,7 @@ namespace nvublk::service {
 struct VerbLine {
   Json params = Json::object();  ///< but for the data that a command sends
   bool raw_binary = false;
+  bool human_readable = false;
   std::string input_file;  ///< what a command sends is read from it, what it receives written to it
   bool show_command = false;
   bool dry_run = false;

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "service/base64.h"
+#include "service/field_bits.h"
 
 namespace nvublk::service {
 
@@ -44,10 +45,10 @@ std::string hex(const Json& value) {
 
 bool is_hex_field(const std::string& key) {
   static const std::set<std::string, std::less<>> fields = {
-      "vid",  "ssvid",  "cmic",  "cntlid", "ver",   "rtd3r", "rtd3e", "oaes",    "ctratt",
-      "rrls", "oacs",   "frmw",  "lpa",    "avscc", "apsta", "hctma", "sanicap", "sqes",
-      "cqes", "oncs",   "fuses", "fna",    "vwc",   "ocfs",  "sgls",  "nsze",    "ncap",
-      "nuse", "nsfeat", "flbas", "mc",     "dpc",   "dps",   "nmic",  "rescap",  "fpi"};
+      "vid",   "ssvid", "cmic", "cntlid", "ver",    "rtd3r", "rtd3e",   "oaes", "ctratt", "rrls",
+      "oacs",  "frmw",  "lpa",  "avscc",  "apsta",  "hctma", "sanicap", "sqes", "cqes",   "oncs",
+      "fuses", "fna",   "vwc",  "ocfs",   "sgls",   "nsze",  "ncap",    "nuse", "nsfeat", "flbas",
+      "mc",    "dpc",   "dps",  "nmic",   "rescap", "fpi",   "rpmbs",   "fcatt"};
   return fields.contains(key);
 }
 
@@ -83,11 +84,12 @@ std::string power_state(std::size_t index, const Json& state) {
                 active_scale == 0 ? "-" : word(state, "active_power_work").c_str());
 }
 
-std::string id_ctrl_text(const Json& report) {
+std::string id_ctrl_text(const Json& report, bool human) {
   std::string text = "NVME Identify Controller:\n";
   for (const auto& [key, value] : report.items()) {
     if (!value.is_array()) {
       text += format("%-9s : ", key.c_str()) + field_value(key, value) + "\n";
+      text += human ? controller_field_bits(key, value) : "";
     }
   }
   const Json& states = report.at("psds");
@@ -97,11 +99,21 @@ std::string id_ctrl_text(const Json& report) {
   return text;
 }
 
-std::string id_ns_text(const Json& report) {
+std::string human_lba_format(const Json& each) {
+  constexpr std::array<const char*, 4> kPerformance = {"Best", "Better", "Good", "Degraded"};
+  const std::uint64_t performance = number(each, "rp");
+  return format("Metadata Size: %-3s bytes - Data Size: %-2llu bytes - Relative Performance: ",
+                word(each, "ms").c_str(), 1ull << std::min<std::uint64_t>(number(each, "ds"), 63)) +
+         hex(performance) + " " + kPerformance[performance & 3];
+}
+
+std::string id_ns_text(const Json& report, bool human) {
   std::string text = "NVME Identify Namespace " + word(report, "nsid") + ":\n";
   for (const auto& [key, value] : report.items()) {
     if (!value.is_array() && key != "nsid") {
-      text += format("%-8s: ", key.c_str()) + field_value(key, value) + "\n";
+      text += format(key == "nsattr" ? "%s\t: " : "%-8s: ", key.c_str());  // as nvme-cli has it
+      text += field_value(key, value) + "\n";
+      text += human ? namespace_field_bits(key, value) : "";
     }
   }
   const std::uint64_t flbas = number(report, "flbas");
@@ -109,6 +121,11 @@ std::string id_ns_text(const Json& report) {
   const std::uint64_t used =
       formats.size() > 16 ? (flbas & 0xf) | (flbas & 0x60) >> 1 : flbas & 0xf;
   for (std::size_t i = 0; i < formats.size(); i++) {
+    if (human) {
+      text += format("LBA Format %2zu : ", i) + human_lba_format(formats[i]) +
+              (i == used ? " (in use)\n" : " \n");
+      continue;
+    }
     text += format("lbaf %2zu : ms:%-3s lbads:%-2s rp:%s%s\n", i, word(formats[i], "ms").c_str(),
                    word(formats[i], "ds").c_str(), hex(formats[i].at("rp")).c_str(),
                    i == used ? " (in use)" : "");
@@ -265,12 +282,13 @@ std::string hex_dump(std::span<const std::byte> data) {
   return text;
 }
 
-std::string verb_text(const std::string& command, const std::string& target, const Json& report) {
+std::string verb_text(const std::string& command, const std::string& target, const Json& report,
+                      bool human) {
   if (command == "id-ctrl") {
-    return id_ctrl_text(report);
+    return id_ctrl_text(report, human);
   }
   if (command == "id-ns") {
-    return id_ns_text(report);
+    return id_ns_text(report, human);
   }
   if (command == "list-ns") {
     return list_ns_text(report);

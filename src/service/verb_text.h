@@ -11,8 +11,9 @@
 
 namespace nvublk::service {
 
-/// `target` is what the user named.
-std::string verb_text(const std::string& command, const std::string& target, const Json& report);
+/// `target` is what the user named. `human`: also what the bits of Identify fields mean.
+std::string verb_text(const std::string& command, const std::string& target, const Json& report,
+                      bool human = false);
 std::string discovery_text(const Json& report);
 
 /// Rows of 16 bytes with their offsets, in hex and as characters.

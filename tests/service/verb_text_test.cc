@@ -7,6 +7,7 @@
 #include "nvme/spec/text.h"
 #include "service/base64.h"
 #include "service/discovery_report.h"
+#include "service/field_bits.h"
 #include "service/identify_report.h"
 #include "service/log_report.h"
 #include "service/wide_number.h"
@@ -51,6 +52,54 @@ TEST(WideNumber, KeepsEveryDigit) {
             std::string::npos)
       << text;
   EXPECT_NE(text.find("\"data_units_written\": 9007199254740993,\n"), std::string::npos) << text;
+}
+
+TEST(FieldBits, SayWhatTheBitsMeanAsNvmeCliDoes) {
+  EXPECT_EQ(controller_field_bits("cmic", 0x1a),
+            "  [7:4] : 0x1\tReserved\n  [3:3] : 0x1\tANA supported\n  [2:2] : 0\tPCI\n"
+            "  [1:1] : 0x1\tMulti Controller\n  [0:0] : 0\tSingle Port\n\n");
+  EXPECT_EQ(controller_field_bits("frmw", 3),
+            "  [5:5] : 0\tMultiple FW or Boot Update Detection Not Supported\n"
+            "  [4:4] : 0\tFirmware Activate Without Reset Not Supported\n"
+            "  [3:1] : 0x1\tNumber of Firmware Slots\n"
+            "  [0:0] : 0x1\tFirmware Slot 1 Read-Only\n\n");
+  EXPECT_EQ(controller_field_bits("sqes", 0x66),
+            "  [7:4] : 0x6\tMax SQ Entry Size (64)\n  [3:0] : 0x6\tMin SQ Entry Size (64)\n\n");
+  EXPECT_EQ(controller_field_bits("wctemp", 343),
+            " [15:0] : 70°C (343 Kelvin)\tWarning Composite Temperature Threshold (WCTEMP)\n\n");
+  EXPECT_EQ(controller_field_bits("vwc", 1),
+            "  [2:1] : 0\tSupport for the NSID field set to FFFFFFFFh is not indicated\n"
+            "  [0:0] : 0x1\tVolatile Write Cache Present\n\n");
+  EXPECT_EQ(controller_field_bits("sgls", 0),
+            " [15:8] : 0\tSGL Descriptor Threshold\n"
+            " [1:0]  : 0\tScatter-Gather Lists Not Supported\n\n");
+  EXPECT_NE(
+      controller_field_bits("sgls", 0x100005).find(" [20:20]: 0x1\tAddress Offsets Supported"),
+      std::string::npos);
+  EXPECT_EQ(controller_field_bits("cntrltype", 1),
+            "  [7:2] : 0\tReserved\n  [1:0] : 0x1\tI/O Controller\n");
+  EXPECT_EQ(controller_field_bits("mdts", 5), "") << "a number says it all";
+  EXPECT_EQ(controller_field_bits("sn", "text"), "");
+  EXPECT_EQ(namespace_field_bits("dps", 9),
+            "  [3:3] : 0x1\tProtection Information is Transferred as First 8 Bytes of Metadata\n"
+            "  [2:0] : 0x1\tProtection Information Type 1 Enabled\n\n");
+  EXPECT_EQ(namespace_field_bits("fpi", 0x80 | 25),
+            "  [7:7] : 0x1\tFormat Progress Indicator Supported\n"
+            "  [6:0] : 0x19\tFormat Progress Indicator (Remaining 25%)\n\n");
+  EXPECT_EQ(namespace_field_bits("nsze", 25), "");
+}
+
+TEST(FieldBits, AreShownOnlyWhenTheyAreAskedFor) {
+  const Json report = id_ctrl_report(nvme::spec::IdentifyController{});
+  EXPECT_EQ(verb_text("id-ctrl", "x", report).find("[0:0]"), std::string::npos);
+  EXPECT_NE(verb_text("id-ctrl", "x", report, true).find("oncs      : 0\n  [8:8] : 0\tCopy Not"),
+            std::string::npos);
+  nvme::spec::IdentifyNamespace block;
+  block.lbaf[0].lbads = 12;
+  EXPECT_NE(verb_text("id-ns", "x", id_ns_report(block), true)
+                .find("LBA Format  0 : Metadata Size: 0   bytes - Data Size: 4096 bytes - Relative "
+                      "Performance: 0 Best (in use)\n"),
+            std::string::npos);
 }
 
 TEST(WideNumber, OtherTextStaysText) {

@@ -82,6 +82,13 @@ check_equal "discover as text" "$theirs" "$(nvublk discover -t tcp -a "$kAddress
 without_identity() { grep -v '^cntlid'; }
 check_equal "id-ctrl as text" "$(nvme id-ctrl /dev/nvme0 | without_identity)" \
   "$(nvublk id-ctrl nvublk0 | without_identity)"
+check_equal "id-ctrl as text, with the meaning of its bits" \
+  "$(nvme id-ctrl /dev/nvme0 -H | without_identity)" \
+  "$(nvublk id-ctrl nvublk0 -H | without_identity)"
+for nsid in 1 7; do
+  check_equal "id-ns $nsid as text, with the meaning of its bits" \
+    "$(nvme id-ns /dev/nvme0 -n "$nsid" -H)" "$(nvublk id-ns nvublk0 -n "$nsid" -H)"
+done
 check_equal "list-ns as text" "$(nvme list-ns /dev/nvme0)" "$(nvublk list-ns nvublk0)"
 check_equal "get-feature as text" "$(nvme get-feature /dev/nvme0 -f 7)" \
   "$(nvublk get-feature nvublk0 -f 7)"
