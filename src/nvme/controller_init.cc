@@ -69,7 +69,7 @@ ControllerInit::ControllerInit(const ControllerOptions& options, const Controlle
 std::span<const ControllerInit::Row> ControllerInit::rows() {
   using M = ControllerInit;
   // Steps that the rows jump back to: see keep_namespace_list, next_namespace.
-  static constexpr std::array<Row, 26> kRows = {{
+  static constexpr std::array<Row, 28> kRows = {{
       {"connect admin queue", "Base 2.1 §3.3.2.2", &M::connect_limit, &M::connect_admin,
        &M::after_connect},
       {"Fabrics Connect", "Base 2.1 §6.3", &M::connect_limit, &M::fabrics_connect, &M::keep_cntlid},
@@ -91,6 +91,10 @@ std::span<const ControllerInit::Row> ControllerInit::rows() {
        &M::keep_queue_count},
       {"configure arbitration", "Base 2.1 §5.1.25.1.1", &M::command_limit,
        &M::configure_arbitration, &M::keep_arbitration, true},
+      {"set host behavior", "Base 2.1 §5.1.25.1.14", &M::command_limit, &M::set_host_behavior,
+       &M::next, true},
+      {"set host identifier", "Base 2.1 §5.1.25.1.28", &M::command_limit, &M::set_host_identifier,
+       &M::next, true},
       {"identify NVM command set limits", "NVM 1.1 §4.1.5.4", &M::command_limit,
        &M::identify_nvm_controller, &M::keep_nvm_limits, true},
       {"read supported log pages", "Base 2.1 §5.1.12.1.1", &M::command_limit, &M::read_log_pages,
@@ -361,30 +365,6 @@ std::optional<ControlAction> ControllerInit::set_queue_count() {
 StepNext ControllerInit::keep_queue_count(const ControlOutcome& outcome) {
   const auto granted = spec::NumberOfQueues::decode(static_cast<std::uint32_t>(outcome.value));
   profile_.io_queue_count = std::min(wanted_io_queues_, granted.pair_count());
-  return StepNext::next();
-}
-
-std::optional<ControlAction> ControllerInit::configure_arbitration() {
-  const ArbitrationOptions& wanted = profile_.arbitration;
-  if (profile_.discovery || wanted.burst == 0) {
-    return std::nullopt;
-  }
-  std::uint32_t value = wanted.burst & 7u;
-  if (wanted.weighted) {
-    value |= static_cast<std::uint32_t>(wanted.low) << 8 |
-             static_cast<std::uint32_t>(wanted.medium) << 16 |
-             static_cast<std::uint32_t>(wanted.high) << 24;
-  }
-  return admin_command(command::set_features(spec::FeatureId::kArbitration, value));
-}
-
-// A controller that refuses arbitrates as it likes.
-StepNext ControllerInit::keep_arbitration(const ControlOutcome& outcome) {
-  if (outcome.failure) {
-    const bool weighted = profile_.arbitration.weighted;
-    profile_.arbitration = {};
-    profile_.arbitration.weighted = weighted;
-  }
   return StepNext::next();
 }
 

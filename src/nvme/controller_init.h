@@ -78,7 +78,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
                  std::vector<std::uint32_t> only = {});
 
   static std::span<const Row> rows();
-  static constexpr std::size_t kFirstNamespaceStep = 17;
+  static constexpr std::size_t kFirstNamespaceStep = 19;
   const ControllerProfile& profile() const { return profile_; }
   bool rescans() const { return rescans_; }
   /// What the controller's keep alive timer runs with at the moment, as far as is known; 0: none.
@@ -116,6 +116,8 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   StepNext keep_queue_count(const ControlOutcome& outcome);
   std::optional<ControlAction> configure_arbitration();
   StepNext keep_arbitration(const ControlOutcome& outcome);
+  std::optional<ControlAction> set_host_behavior();
+  std::optional<ControlAction> set_host_identifier();
   std::optional<ControlAction> identify_nvm_controller();
   StepNext keep_nvm_limits(const ControlOutcome& outcome);
   std::optional<ControlAction> read_log_pages();

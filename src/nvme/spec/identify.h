@@ -258,6 +258,7 @@ struct IdentifyController {
   constexpr bool supports_128_bit_host_id() const { return (ctratt.get() & (1u << 0)) != 0; }
   /// CTRATT.TBKAS: commands that arrive count as keep alives.
   constexpr bool traffic_based_keep_alive() const { return (ctratt.get() & (1u << 6)) != 0; }
+  constexpr bool supports_extended_host_id() const { return (ctratt.get() & 1u) != 0; }
   constexpr bool supports_extended_lba_formats() const { return (ctratt.get() & (1u << 15)) != 0; }
 
   /// SGLS bits 1:0: 0 none, 1 any alignment, 2 dword aligned.

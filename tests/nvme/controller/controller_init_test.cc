@@ -92,6 +92,40 @@ TEST(ControllerInit, ArbitrationIsAsWishedWhereTheControllerHasIt) {
   }
 }
 
+TEST(ControllerInit, TheHostIsIntroducedWhereNoConnectHasDoneIt) {
+  for (const bool fabrics : {false, true}) {
+    ControllerOptions options = test_options();
+    for (std::uint8_t i = 0; i < 16; i++)
+      options.host.id.bytes[i] = static_cast<std::uint8_t>(i + 1);
+    TransportLimits limits;
+    limits.fabrics = fabrics;
+    ControllerInit init(options, limits, 1);
+    Drive<ControllerInit> drive{init, {}};
+    drive.controller.zoned = true;  // and has extended LBA formats
+    std::vector<std::byte> identifier;
+    std::vector<std::byte> behavior;
+    drive.run_until([&](const ControllerInit& machine) {
+      const auto data = drive.action.payload.data;
+      if (machine.step_name() == std::string("set host identifier")) {
+        EXPECT_EQ(drive.action.payload.sqe.cdw11.get() & 1, 0u) << "8 bytes only";
+        identifier.assign(data.begin(), data.end());
+      }
+      if (machine.step_name() == std::string("set host behavior")) {
+        behavior.assign(data.begin(), data.end());
+      }
+      return false;
+    });
+    ASSERT_TRUE(init.done()) << init.error().text;
+    EXPECT_EQ(identifier.size(), fabrics ? 0u : 8u);
+    if (!fabrics) {
+      EXPECT_EQ(identifier[7], std::byte{8});
+    }
+    ASSERT_EQ(behavior.size(), 512u);
+    EXPECT_EQ(behavior[2], std::byte{1}) << "LBAFEE";
+    EXPECT_EQ(behavior[0], std::byte{0}) << "page_ held something else before";
+  }
+}
+
 TEST(ControllerInit, OnlyTheNvmCommandSetIsEnabledIfThatIsWished) {
   for (const CommandSets wished : {CommandSets::kAutomatic, CommandSets::kNvm}) {
     ControllerOptions options = test_options();
