@@ -11,6 +11,7 @@
 #include "nvme/controller/machine_drive.h"
 #include "nvme/controller_shutdown.h"
 #include "nvme/namespace_geometry.h"
+#include "nvme/spec/text.h"
 
 namespace nvublk::nvme {
 namespace {
@@ -26,14 +27,14 @@ constexpr PciIds kEmmcBridge{0x1217, 0x8760};
 constexpr PciIds kVmware{0x15ad, 0x07f0};
 
 // One initialization over PCIe, with all that it asked and waited for.
-struct Run {
+struct Trial {
   struct Asked {
     std::string step;
     ControlAction action;
     Duration at;
   };
 
-  explicit Run(PciIds pci, PerfectController controller = {})
+  explicit Trial(PciIds pci, PerfectController controller = {})
       : init(test_options(), limits_of(pci), 1), drive{init, std::move(controller)} {
     drive.run_until([this](const ControllerInit& machine) {
       asked.push_back({machine.step_name(), drive.action.payload, drive.now - Instant{}});
@@ -93,24 +94,24 @@ TEST(Quirks, SayWhatIsDone) {
 }
 
 TEST(Quirks, ASlowStarterIsGivenTime) {
-  EXPECT_GE(Run(kIntelP3700).at("read CAP"), seconds(2));
-  EXPECT_EQ(Run(kPlain).at("read CAP"), Duration::zero());
+  EXPECT_GE(Trial(kIntelP3700).at("read CAP"), seconds(2));
+  EXPECT_EQ(Trial(kPlain).at("read CAP"), Duration::zero());
 }
 
 TEST(Quirks, ReadinessIsNotReadTooEarly) {
   for (const bool enabled : {false, true}) {
     PerfectController controller;
     controller.enabled_at_start = enabled;
-    const Run slow(kSamsungPm1725, controller);
+    const Trial slow(kSamsungPm1725, controller);
     EXPECT_EQ(slow.has("wait CSTS.RDY=0"), enabled);
     if (enabled) {
       EXPECT_GE(slow.at("wait CSTS.RDY=0") - slow.at("clear CC.EN"), milliseconds(2300));
     }
     EXPECT_GE(slow.at("wait CSTS.RDY=1") - slow.at("set CC.EN"), milliseconds(2300));
-    const auto sets = std::ranges::count(slow.asked, std::string("set CC.EN"), &Run::Asked::step);
+    const auto sets = std::ranges::count(slow.asked, std::string("set CC.EN"), &Trial::Asked::step);
     EXPECT_EQ(sets, 1);
   }
-  const Run plain(kPlain);
+  const Trial plain(kPlain);
   EXPECT_EQ(plain.at("wait CSTS.RDY=1"), plain.at("set CC.EN"));
 }
 
@@ -119,26 +120,26 @@ TEST(Quirks, NamespacesOfAControllerThatCannotListThemAreTriedOneByOne) {
   controller.nsids = {1, 2, 4};
   controller.vanishing = {3};
   controller.version = spec::Vs::make(1, 1);
-  const Run run(kOldQemu, controller);
+  const Trial run(kOldQemu, controller);
   EXPECT_FALSE(run.has("list active namespaces"));
   EXPECT_EQ(run.nsids(), (std::vector<std::uint32_t>{1, 2, 4}));
-  EXPECT_TRUE(Run(kPlain, controller).has("list active namespaces"));
+  EXPECT_TRUE(Trial(kPlain, controller).has("list active namespaces"));
   controller.version = spec::Vs::make(1, 0);
-  EXPECT_FALSE(Run(kPlain, controller).has("list active namespaces")) << "it came with NVMe 1.1";
+  EXPECT_FALSE(Trial(kPlain, controller).has("list active namespaces")) << "it came with NVMe 1.1";
   controller.version = spec::Vs::make(1, 2);
-  EXPECT_TRUE(Run(kOldQemu, controller).has("list active namespaces")) << "newer ones can";
+  EXPECT_TRUE(Trial(kOldQemu, controller).has("list active namespaces")) << "newer ones can";
 }
 
 TEST(Quirks, DescriptorsAreNotAskedForWhereThatBreaksTheController) {
-  EXPECT_FALSE(Run(kLexar).has("identify namespace descriptors"));
-  EXPECT_TRUE(Run(kPlain).has("identify namespace descriptors"));
+  EXPECT_FALSE(Trial(kLexar).has("identify namespace descriptors"));
+  EXPECT_TRUE(Trial(kPlain).has("identify namespace descriptors"));
 }
 
 TEST(Quirks, TheVendorsStripeIsTheBoundary) {
   PerfectController controller;
   controller.stripe_shift = 5;
   const auto boundary = [&](PciIds pci) {
-    const Run run(pci, controller);
+    const Trial run(pci, controller);
     const ControllerProfile& profile = run.init.profile();
     return namespace_geometry(profile.namespaces[0], profile, {}).boundary_blocks;
   };
@@ -152,7 +153,7 @@ TEST(Quirks, TheVendorsStripeIsTheBoundary) {
 
 TEST(Quirks, ABrokenWriteZeroesIsNotOffered) {
   const auto limit = [](PciIds pci) {
-    const Run run(pci);
+    const Trial run(pci);
     const ControllerProfile& profile = run.init.profile();
     return namespace_geometry(profile.namespaces[0], profile, {}).max_write_zeroes_blocks;
   };

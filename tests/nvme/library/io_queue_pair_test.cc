@@ -133,12 +133,13 @@ TEST_F(IoQueuePairTest, PrioritiesAreThereWithWeightedRoundRobin) {
 }
 
 TEST_F(IoQueuePairTest, OptionsInForceAreReported) {
+  options_.io_queue_requests = 100;
   attach();
   IoQueuePairOptions wanted;
   wanted.queue_size = 100000;
   const auto queue = allocate(wanted);
   EXPECT_EQ(queue->options().queue_size, 64u) << "MAXCMD of the controller";
-  EXPECT_EQ(queue->options().requests, 512u) << "the controller's option";
+  EXPECT_EQ(queue->options().requests, 100u) << "the controller's option";
 }
 
 TEST_F(IoQueuePairTest, RequestsBeyondTheDepthWaitInOrder) {

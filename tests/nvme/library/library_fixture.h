@@ -50,6 +50,7 @@ class LibraryTest : public testing::Test, public ControllerListener {
     options_.application_queues = true;
     options_.ctrl_loss_timeout = seconds(0);
     options_.queue_size = 4;
+    options_.io_queue_requests = 16;
     simulation_.controller.queue_count = 4;
   }
 
