@@ -59,20 +59,21 @@ std::string field_value(const std::string& key, const Json& value) {
   return value.is_number() && is_hex_field(key) ? hex(value) : word(value);
 }
 
-/// Watts of a power state; "-" if it reports none.
-std::string watts(std::uint64_t value, std::uint64_t scale) {
-  if (value == 0 || scale == 0) {
-    return "-";
-  }
+std::string watts_text(std::uint64_t value, std::uint64_t scale) {
   return scale == 1 ? format("%.4fW", static_cast<double>(value) / 10000)
                     : format("%.2fW", static_cast<double>(value) / 100);
+}
+
+/// Watts of a power state; "-" if it reports none.
+std::string watts(std::uint64_t value, std::uint64_t scale) {
+  return value == 0 || scale == 0 ? "-" : watts_text(value, scale);
 }
 
 std::string power_state(std::size_t index, const Json& state) {
   const bool fine = number(state, "max_power_scale") == 1;
   const std::uint64_t active_scale = number(state, "active_scale");
   return format("ps %6zu : mp:%s %s enlat:%s exlat:%s rrt:%s rrl:%s\n", index,
-                watts(number(state, "max_power"), fine ? 1 : 2).c_str(),
+                watts_text(number(state, "max_power"), fine ? 1 : 2).c_str(),
                 number(state, "non-operational_state") != 0 ? "non-operational" : "operational",
                 word(state, "entry_lat").c_str(), word(state, "exit_lat").c_str(),
                 word(state, "read_tput").c_str(), word(state, "read_lat").c_str()) +
@@ -109,13 +110,17 @@ std::string human_lba_format(const Json& each) {
 
 std::string id_ns_text(const Json& report, bool human) {
   std::string text = "NVME Identify Namespace " + word(report, "nsid") + ":\n";
+  std::string eui64;  // in JSON before the NGUID, in text behind it: as nvme-cli has them
   for (const auto& [key, value] : report.items()) {
-    if (!value.is_array() && key != "nsid") {
-      text += format(key == "nsattr" ? "%s\t: " : "%-8s: ", key.c_str());  // as nvme-cli has it
-      text += field_value(key, value) + "\n";
-      text += human ? namespace_field_bits(key, value) : "";
+    if (value.is_array() || key == "nsid") {
+      continue;
     }
+    std::string& where = key == "eui64" ? eui64 : text;
+    where += format(key == "nsattr" ? "%s\t: " : "%-8s: ", key.c_str());
+    where += field_value(key, value) + "\n";
+    text += human ? namespace_field_bits(key, value) : "";
   }
+  text += eui64;
   const std::uint64_t flbas = number(report, "flbas");
   const Json& formats = report.at("lbafs");
   const std::uint64_t used =
