@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <system_error>
 
@@ -15,7 +16,23 @@ std::string link_name(const std::filesystem::path& link) {
   return std::filesystem::read_symlink(link, error).filename().string();
 }
 
+// A number as sysfs has it, "0x1b36"; 0 if there is none.
+std::uint16_t read_id(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string text;
+  std::uint16_t id = 0;
+  if (file >> text && text.starts_with("0x")) {
+    std::from_chars(text.data() + 2, text.data() + text.size(), id, 16);
+  }
+  return id;
+}
+
 }  // namespace
+
+PciIds pci_ids(const PciAddress& address, const std::string& devices) {
+  const std::filesystem::path folder = std::filesystem::path(devices) / address.to_string();
+  return {read_id(folder / "vendor"), read_id(folder / "device")};
+}
 
 Result<unsigned> vfio_group(const PciAddress& address) {
   const std::string name = address.to_string();

@@ -5,6 +5,7 @@
 #include "nvme/pci_address.h"
 #include "nvme/pcie/admin_queue.h"
 #include "nvme/pcie/io_queue.h"
+#include "nvme/pcie/pci_function.h"
 #include "nvme/pcie/vfio_device.h"
 
 namespace nvublk::nvme::pcie {
@@ -16,13 +17,15 @@ constexpr std::uint32_t kMaxTransferBytes = 1024 * 1024;
 
 }  // namespace
 
-PcieTransport::PcieTransport(DeviceOpener opener) : opener_(std::move(opener)) {}
+PcieTransport::PcieTransport(DeviceOpener opener, PciIds ids)
+    : opener_(std::move(opener)), ids_(ids) {}
 
 TransportLimits PcieTransport::limits() const {
   return {.fabrics = false,
           .max_transfer_bytes = kMaxTransferBytes,
           .prp = true,
-          .separate_metadata = true};
+          .separate_metadata = true,
+          .pci = ids_};
 }
 
 void PcieTransport::controller_identified(const spec::IdentifyController& identify) {
@@ -52,7 +55,8 @@ Result<std::unique_ptr<Transport>> make_pcie_transport(const TransportOptions& o
           }
         }
         return VfioDevice::open(address);
-      });
+      },
+      pci_ids(*address));
 }
 
 }  // namespace nvublk::nvme::pcie

@@ -1,13 +1,17 @@
 // Addresses that devices use: the allocator of IOVAs, and the PRP list of a whole region, whose
 // pieces have to name the same pages as lists made by hand.
 
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "nvme/data_pointer.h"
 #include "nvme/pcie/iova_allocator.h"
+#include "nvme/pcie/pci_function.h"
 #include "nvme/pcie/prp_table.h"
 
 namespace nvublk::nvme::pcie {
@@ -16,6 +20,21 @@ namespace {
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kRegion = 0x10'0000'0000;
 constexpr std::uint64_t kTable = 0x20'0000'0000;
+
+TEST(PciIdsTest, AreReadFromSysfs) {
+  char folder[] = "/tmp/nvublk-ids-XXXXXX";
+  ASSERT_NE(::mkdtemp(folder), nullptr);
+  const std::filesystem::path function = std::filesystem::path(folder) / "0000:01:02.3";
+  std::filesystem::create_directory(function);
+  const PciAddress address = *PciAddress::parse("01:02.3");
+  std::ofstream(function / "vendor") << "0x8086\n";
+  EXPECT_EQ(pci_ids(address, folder).vendor, 0x8086);
+  EXPECT_EQ(pci_ids(address, folder).device, 0) << "there is none";
+  std::ofstream(function / "device") << "0x0a54\n";
+  EXPECT_EQ(pci_ids(address, folder).device, 0x0a54);
+  EXPECT_EQ(pci_ids(*PciAddress::parse("02:00.0"), folder).vendor, 0);
+  std::filesystem::remove_all(folder);
+}
 
 TEST(IovaAllocatorTest, GivesOutEachAddressOnce) {
   IovaAllocator allocator({{0, 0x3fff}, {0x10000, 0x12fff}});
