@@ -61,6 +61,8 @@ void add_options(CLI::App& app, nvublk::service::DaemonOptions& options, Words& 
                  "force (default: 10)")
       ->type_name("S")
       ->check(CLI::Range(0, 86400));
+  app.add_flag("--takeover", options.take_over,
+               "Replace the daemon that serves the socket: its ublk devices stay, and go on here");
   app.add_option("--ready-fd", options.ready_fd)->group("");
 }
 

@@ -29,6 +29,9 @@ struct BlockExportOptions {
   unsigned depth = 128;  ///< requests per queue, 1 to 1024
   bool read_only = false;
   std::string run_directory;  ///< where files of this export may live
+  /// Not 0: instead of making a device, takes over the one with number `id` and this key, which a
+  /// server that ended has left; on failure it stays as it is, unless the error says otherwise.
+  std::uint16_t resume_key = 0;
 };
 
 struct BlockExportStatistics {
@@ -44,9 +47,11 @@ struct BlockExportStatistics {
 };
 
 struct BlockExportInfo {
-  std::string device;    ///< "/dev/ublkb0" or "/dev/loop3"; empty until it can be opened
-  std::string frontend;  ///< "ublk" or "fuse"
-  std::string state;     ///< "starting", "live", "stopping", "stopped", "failed"
+  std::string device;     ///< "/dev/ublkb0" or "/dev/loop3"; empty until it can be opened
+  std::string frontend;   ///< "ublk" or "fuse"
+  std::string state;      ///< "starting", "live", "leaving", "stopping", "stopped", "failed"
+  int id = -1;            ///< the number in the device's name
+  std::uint16_t key = 0;  ///< for BlockExportOptions::resume_key; 0: it cannot outlive its server
   unsigned queues = 0;
   unsigned depth = 0;
   std::vector<std::string>
@@ -73,6 +78,12 @@ class BlockExport {
   /// it; the device then goes on with the size it had. One at a time; a stop() that comes meanwhile
   /// waits for it.
   virtual void resize(Done done) = 0;
+
+  /// Lets go of a device that has a key: requests that come wait for the next server, those with
+  /// the back-end end first. When `done` runs nothing is with the back-end, and all that may follow
+  /// is the end of this process, without destructors. An error: something may still be, or the
+  /// device cannot outlive its server.
+  virtual void leave(Done done) = 0;
 
   virtual BlockExportInfo info() const = 0;
   /// Counters summed over the queues; may be a moment old.

@@ -62,6 +62,20 @@ Result<DmaRegion> DmaRegion::reserve(std::size_t length_bytes) {
   return region;
 }
 
+void DmaRegion::populate(std::size_t offset_bytes, std::size_t length_bytes) {
+  CHECK(offset_bytes <= length_bytes_ && length_bytes <= length_bytes_ - offset_bytes);
+  std::byte* const begin = data_ + offset_bytes / kPage * kPage;
+  std::byte* const end = data_ + offset_bytes + length_bytes;
+  // Since Linux 5.14; before that, a write to each page does it.
+  constexpr int kMadvPopulateWrite = 23;
+  if (::madvise(begin, static_cast<std::size_t>(end - begin), kMadvPopulateWrite) == 0) {
+    return;
+  }
+  for (volatile std::byte* page = begin; page < end; page += kPage) {
+    *page = std::byte{0};
+  }
+}
+
 DmaRegion::~DmaRegion() {
   CHECK(uses_ == 0);
   if (data_ != nullptr) {

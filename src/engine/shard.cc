@@ -23,6 +23,17 @@ void pin_current_thread(int cpu) {
   pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
 
+// What the thread will use of its stack is in memory before it serves anybody: a page fault later
+// might have to wait for what we serve.
+[[gnu::noinline]] void touch_stack() {
+  constexpr std::size_t kBytes = 128 * 1024;
+  std::byte stack[kBytes];
+  for (std::size_t i = 0; i < kBytes; i += 4096) {
+    stack[i] = std::byte{0};
+  }
+  asm volatile("" : : "r"(stack) : "memory");
+}
+
 }  // namespace
 
 Shard* Shard::current() {
@@ -37,6 +48,7 @@ bool Shard::current_thread_sealed() {
 }
 
 Status Shard::prepare_thread() {
+  touch_stack();
   if (!options_.name.empty()) {
     pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
   }

@@ -113,6 +113,13 @@ void FuseExport::stop(bool force, Done done) {
   }
 }
 
+void FuseExport::leave(Done done) {
+  shards_.control->post([name = options_.name, done = std::move(done)] {
+    done(nvublk::fail(ErrorCode::kUnsupported,
+                      name + " is served through FUSE, which ends with the daemon"));
+  });
+}
+
 void FuseExport::resize(Done done) {
   CHECK_ON(*shards_.control);
   CHECK(!resize_done_);

@@ -32,6 +32,7 @@ class FuseExport final : public BlockExport,
 
   void start(Done done) override;
   void stop(bool force, Done done) override;
+  void leave(Done done) override;
   void resize(Done done) override;
   BlockExportInfo info() const override;
   BlockExportStatistics statistics() const override;

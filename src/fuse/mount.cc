@@ -46,11 +46,7 @@ Status remove_stale_mount(const MountPoint& at) {
   if (!is_mount_point(at.directory)) {
     return {};
   }
-  // Asks the server; without one the kernel answers by itself, with ECONNREFUSED if there never was
-  // a handshake.
-  struct statfs status{};
-  const int error = ::statfs(at.directory.c_str(), &status) == 0 ? 0 : errno;
-  if (error != ENOTCONN && error != ECONNABORTED && error != ECONNREFUSED) {
+  if (is_served(at.directory) == Served::kYes) {
     return fail(ErrorCode::kAlreadyExists,
                 at.directory + " is a mount point in use; another daemon may serve it, give this " +
                     "one another run directory or the device another name");
@@ -171,6 +167,15 @@ Result<Mount> mount_fuse(const MountOptions& options) {
     mount.descriptors.push_back(std::move(*clone));
   }
   return mount;
+}
+
+Served is_served(const std::string& mount_point) {
+  // Asks the server; without one the kernel answers by itself, with ECONNREFUSED if there never was
+  // a handshake.
+  struct statfs status{};
+  const int error = ::statfs(mount_point.c_str(), &status) == 0 ? 0 : errno;
+  return error == ENOTCONN || error == ECONNABORTED || error == ECONNREFUSED ? Served::kNot
+                                                                             : Served::kYes;
 }
 
 void remove_mount_point(const MountPoint& at) {

@@ -38,6 +38,10 @@ Result<UniqueFd> open_fuse_device();
 /// Makes `run_directory`/`name`, the mount point; takes away what a crashed daemon left there.
 Result<MountPoint> make_mount_point(const std::string& run_directory, const std::string& name);
 
+enum class Served : std::uint8_t { kYes, kNot };
+/// Whether the FUSE file system at this mount point still has its server.
+Served is_served(const std::string& mount_point);
+
 Result<Mount> mount_fuse(const MountOptions& options);
 
 /// Unmounts, at once also if in use, and removes the directory. Nothing to do is no error.

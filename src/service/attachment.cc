@@ -43,9 +43,16 @@ std::string why_none(const std::vector<nvme::Namespace*>& namespaces) {
 Result<std::unique_ptr<Attachment>> Attachment::create(const AttachmentEnvironment& environment,
                                                        AttachRequest request) {
   std::unique_ptr<Attachment> attachment(new Attachment(environment, std::move(request)));
-  nvme::ControllerOptions& options = attachment->request_.controller;
+  if (Status made = attachment->make_controller(); !made) {
+    return std::unexpected(std::move(made.error()));
+  }
+  return attachment;
+}
+
+Status Attachment::make_controller() {
+  nvme::ControllerOptions& options = request_.controller;
   options.transport.before_open = nullptr;
-  if (attachment->request_.hotplug) {
+  if (request_.hotplug) {
     // The kernel's driver has it when it is back.
     options.transport.before_open = PciLease::taking(options.transport.id);
   }
@@ -53,13 +60,13 @@ Result<std::unique_ptr<Attachment>> Attachment::create(const AttachmentEnvironme
   if (!transport) {
     return std::unexpected(std::move(transport.error()));
   }
-  auto controller = nvme::Controller::create(environment.shards, options, std::move(*transport),
-                                             attachment.get());
+  auto controller = nvme::Controller::create(environment_.shards, request_.controller,
+                                             std::move(*transport), this);
   if (!controller) {
     return std::unexpected(std::move(controller.error()));
   }
-  attachment->controller_ = std::move(*controller);
-  return attachment;
+  controller_ = std::move(*controller);
+  return {};
 }
 
 Attachment::Attachment(const AttachmentEnvironment& environment, AttachRequest request)
@@ -69,13 +76,17 @@ Attachment::Attachment(const AttachmentEnvironment& environment, AttachRequest r
       lease_(*environment.shards.control),
       overdue_([](Timer&, void* context) { static_cast<Attachment*>(context)->stop_overdue(); },
                this),
+      resume_timer_(
+          [](Timer&, void* context) { static_cast<Attachment*>(context)->resume_timer_fired(); },
+          this),
       bury_(
           [](Deferred&, void* context) { static_cast<Attachment*>(context)->bury_gone_devices(); },
           this) {}
 
 Attachment::~Attachment() {
-  CHECK(phase_ == Phase::kNew || phase_ == Phase::kEnded);
+  CHECK(phase_ == Phase::kNew || phase_ == Phase::kEnded || left());
   environment_.shards.control->reactor().cancel(overdue_);
+  environment_.shards.control->reactor().cancel(resume_timer_);
   environment_.shards.control->reactor().cancel(bury_);
 }
 
@@ -113,6 +124,11 @@ void Attachment::taken(Status drive) {
     outcome_ = std::move(drive);
     end();
     return;
+  }
+  if (frontend_ == "fuse") {
+    log_warning(kSubsystem, this->name() +
+                                ": FUSE devices end with this daemon, and cannot be resumed "
+                                "by another");
   }
   phase_ = Phase::kConnecting;
   controller_->connect([this](Status status) { connected(std::move(status)); });
@@ -210,9 +226,18 @@ void Attachment::make_export(Device& device) {
   options.depth = request_.depth;
   options.read_only = request_.read_only;
   options.run_directory = environment_.run_directory;
-  device.shown_bytes = device.block->geometry().size_bytes();
-  device.tried_bytes = device.shown_bytes;
-  device.shown = environment_.frontends->make(frontend_, *device.block, options);
+  if (device.saved) {
+    options.resume_key = device.saved->key;
+  } else {
+    const BlockGeometry& geometry = device.block->geometry();
+    device.shown_bytes = geometry.size_bytes();
+    device.tried_bytes = device.shown_bytes;
+    device.block_size_bytes = geometry.block_size_bytes;
+    device.identity = device.block->identity();
+  }
+  BlockDevice& back_end = device.failing ? static_cast<BlockDevice&>(*device.failing)
+                                         : static_cast<BlockDevice&>(*device.block);
+  device.shown = environment_.frontends->make(frontend_, back_end, options);
 }
 
 void Attachment::start_device(std::list<Device>::iterator device) {
@@ -247,6 +272,7 @@ void Attachment::device_started(std::list<Device>::iterator at, Status status) {
     return;
   }
   phase_ = Phase::kLive;
+  environment_.owner->attachment_changed(*this);
   finish({});
   update_devices();
 }
@@ -286,14 +312,20 @@ void Attachment::detach(const std::vector<std::uint32_t>& nsids, bool force, Don
     wait_for_update(nsids, force, std::move(done));
     return;
   }
-  if (phase_ != Phase::kLive) {
+  if (phase_ == Phase::kResuming && resume_device_runs_) {
+    waiting_detaches_.push_back({nsids, force, std::move(done)});
+    return;
+  }
+  if (phase_ != Phase::kLive && phase_ != Phase::kResuming) {
     done(fail(ErrorCode::kBusy, name() + " is being detached already"));
     return;
   }
+  environment_.shards.control->reactor().cancel(resume_timer_);
   done_ = std::move(done);
   outcome_ = {};
   std::vector<Device*> targets = select(nsids);
-  if (force || targets.size() == 1) {
+  // One device looks itself who uses it, if it is served.
+  if (force || (targets.size() == 1 && !targets.front()->saved)) {
     begin_stopping(std::move(targets), force);
     return;
   }
@@ -306,7 +338,7 @@ void Attachment::check_targets() {
   phase_ = Phase::kChecking;
   std::vector<std::string> paths;
   for (const Device* device : targets_) {
-    paths.push_back(device->shown->info().device);
+    paths.push_back(device->info().device);
   }
   checking_.start(
       [frontends = environment_.frontends, paths = std::move(paths)] {
@@ -323,7 +355,7 @@ void Attachment::check_targets() {
           return;
         }
         targets_.clear();
-        phase_ = Phase::kLive;
+        rest();
         finish(std::move(unused));
         update_devices();
       });
@@ -367,8 +399,25 @@ void Attachment::stop_devices() {
   Device& device = *targets_.front();
   targets_.erase(targets_.begin());
   device.stopping = true;
-  device.shown->stop(force_,
-                     [this, &device](Status status) { device_stopped(device, std::move(status)); });
+  const auto stopped = [this, &device](Status status) {
+    device_stopped(device, std::move(status));
+  };
+  if (device.saved) {
+    checking_.start([frontends = environment_.frontends,
+                     id = device.saved->id] { return frontends->discard(id); },
+                    stopped);
+    return;
+  }
+  device.shown->stop(force_, stopped);
+}
+
+// What comes when nothing is done on behalf of a user.
+void Attachment::rest() {
+  if (waits_to_resume()) {
+    resume_again();
+  } else {
+    phase_ = Phase::kLive;
+  }
 }
 
 void Attachment::device_stopped(Device& device, Status status) {
@@ -391,6 +440,7 @@ void Attachment::device_stopped(Device& device, Status status) {
 }
 
 void Attachment::bury_gone_devices() {
+  resume_rests_.clear();
   std::erase_if(devices_, [](const Device& device) { return device.gone; });
 }
 
@@ -402,13 +452,15 @@ void Attachment::stopped() {
     disconnect();
     return;
   }
-  phase_ = Phase::kLive;
+  rest();
+  environment_.owner->attachment_changed(*this);
   finish(std::exchange(outcome_, {}));
   update_devices();
 }
 
 void Attachment::disconnect() {
   phase_ = Phase::kDisconnecting;
+  environment_.shards.control->reactor().cancel(resume_timer_);
   controller_->disconnect([this](Status status) {
     if (!status) {
       log_warning(kSubsystem, name() + ": the shutdown was not orderly: " + status.error().text);
@@ -444,11 +496,38 @@ void Attachment::ended() {
 std::vector<const Attachment::Device*> Attachment::devices() const {
   std::vector<const Device*> result;
   for (const Device& device : devices_) {
-    if (device.shown != nullptr && !device.gone) {
+    if ((device.shown != nullptr || device.saved) && !device.gone) {
       result.push_back(&device);
     }
   }
   return result;
+}
+
+bool Attachment::outlives_daemon() const {
+  return std::ranges::all_of(
+      devices_, [](const Device& device) { return device.gone || device.info().key != 0; });
+}
+
+BlockExportInfo Attachment::Device::info() const {
+  if (shown != nullptr && !saved) {
+    return shown->info();
+  }
+  BlockExportInfo info;
+  if (saved) {
+    info.device = saved->path();
+    info.id = saved->id;
+    info.key = saved->key;
+    info.frontend = "ublk";
+    info.state = "recovering";
+    info.queues = saved->queues;
+    info.depth = saved->depth;
+    info.features = saved->features;
+  }
+  return info;
+}
+
+BlockExportStatistics Attachment::Device::statistics() const {
+  return shown != nullptr ? shown->statistics() : BlockExportStatistics{};
 }
 
 void Attachment::controller_state_changed(nvme::ControllerState state) {

@@ -4,7 +4,8 @@
 // "detach". Everything that fails on the way is undone before its caller hears of it. While it is
 // live, devices follow their namespaces: one that vanishes takes its device along, one that appears
 // gets one (if all are wanted, or this one), one that changes its size has its device resized, and
-// one that turns into another leaves a device that fails. Control-shard-affine.
+// one that turns into another leaves a device that fails. An attachment can also begin with devices
+// that a daemon before this one has left, and end by leaving them. Control-shard-affine.
 
 #include <cstdint>
 #include <deque>
@@ -12,6 +13,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,8 +22,10 @@
 #include "engine/blocking_call.h"
 #include "nvme/controller.h"
 #include "service/attach_request.h"
+#include "service/failing_device.h"
 #include "service/frontends.h"
 #include "service/pci_lease.h"
+#include "service/saved_state.h"
 
 namespace nvublk::service {
 
@@ -32,6 +36,8 @@ class AttachmentOwner {
   /// The controller is disconnected and no device is left. The last call about `attachment`, which
   /// can be destroyed, but not from within this call.
   virtual void attachment_ended(Attachment& attachment) = 0;
+  /// It has other devices than before: Attachment::saved() says something else.
+  virtual void attachment_changed(Attachment& attachment) = 0;
 
  protected:
   ~AttachmentOwner() = default;
@@ -50,22 +56,31 @@ class Attachment final : private nvme::ControllerListener {
   using Done = std::function<void(Status status)>;
   struct Device {
     std::uint32_t nsid = 0;
-    std::string name;    ///< "nvublk0n1"
-    int wanted_id = -1;  ///< number of the device, -1: any
-    nvme::Namespace* block = nullptr;
-    std::unique_ptr<BlockExport> shown;  ///< null before it starts and after it is gone
+    std::string name;                  ///< "nvublk0n1"
+    int wanted_id = -1;                ///< number of the device, -1: any
+    nvme::Namespace* block = nullptr;  ///< null while, and if, there is none for it
+    nvme::NamespaceIdentity identity;  ///< of the namespace that it was made of
+    std::uint32_t block_size_bytes = 0;
+    std::unique_ptr<FailingDevice> failing;  ///< its back-end if it was resumed without a namespace
+    std::unique_ptr<BlockExport> shown;      ///< null before it starts and after it is gone
+    std::optional<SavedDevice> saved;        ///< left by another daemon, and not resumed yet
+    bool tried = false;                      ///< to resume it, in vain
     bool stopping = false;
     bool gone = false;              ///< it has stopped, or never started
     bool failed = false;            ///< its namespace is another one now: it stays, and fails
     std::uint64_t shown_bytes = 0;  ///< the size that it has
     std::uint64_t tried_bytes = 0;  ///< the size that it has, or should have but could not get
     std::string problem;            ///< what is wrong with it, in a sentence; empty: nothing
+
+    /// Also while it waits to be resumed: "recovering".
+    BlockExportInfo info() const;
+    BlockExportStatistics statistics() const;
   };
 
   /// `request` has its controller's name and host identity.
   static Result<std::unique_ptr<Attachment>> create(const AttachmentEnvironment& environment,
                                                     AttachRequest request);
-  /// Before start(), or after attachment_ended().
+  /// Before start(), after attachment_ended(), or when left().
   ~Attachment();
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
@@ -73,6 +88,25 @@ class Attachment final : private nvme::ControllerListener {
   /// Connects and makes the devices. On failure everything is undone and the attachment has ended
   /// when `done` runs.
   void start(Done done);
+  /// Instead of start(): connects, for as long as the policy says, and resumes the devices of
+  /// `saved`; each that cannot be has its I/O fail. `quiet`: no command of an earlier daemon is
+  /// left with the controller.
+  void resume(const SavedAttachment& saved, bool quiet);
+  /// Tries at once what resume() would try later.
+  void resume_now();
+  /// For the end of a daemon whose devices stay. `done` gets whether nothing is left with the
+  /// controller, once that is so or has taken too long. Nothing may follow but the process's end.
+  void leave(std::function<void(bool quiet)> done);
+  /// Whether leave() may be called: nothing is just being changed.
+  bool can_leave() const { return phase_ == Phase::kLive || phase_ == Phase::kResuming; }
+  /// Whether its devices can outlive the daemon.
+  bool outlives_daemon() const;
+  /// leave() is through.
+  bool left() const { return phase_ == Phase::kLeaving && left_ == nullptr; }
+  /// What a later daemon needs for its devices.
+  SavedAttachment saved() const;
+  /// It waits for its controller, or for devices that could not be resumed.
+  bool resuming() const { return phase_ == Phase::kResuming; }
   /// Gives up a start() that has not ended; its `done` gets kCancelled with `reason`. Harmless at
   /// other times.
   void cancel(std::string reason);
@@ -104,12 +138,14 @@ class Attachment final : private nvme::ControllerListener {
     kTaking,    ///< takes a local drive from the kernel
     kConnecting,
     kStarting,  ///< devices start, one after the other
+    kResuming,  ///< as kConnecting and kStarting, for devices that are there already
     kLive,
     kUpdating,  ///< a device follows what became of its namespace; one after the other
     kChecking,  ///< looks whether one of targets_ is in use
     kStopping,  ///< devices of targets_ stop, one after the other
     kDisconnecting,
     kGivingBack,  ///< a local drive, to the kernel
+    kLeaving,
     kEnded,
   };
 
@@ -121,6 +157,7 @@ class Attachment final : private nvme::ControllerListener {
   };
 
   Attachment(const AttachmentEnvironment& environment, AttachRequest request);
+  Status make_controller();
   void controller_state_changed(nvme::ControllerState state) override;
   void namespaces_changed(const std::vector<std::uint32_t>& nsids) override;
   void event_received(const nvme::spec::AsyncEvent& event, std::span<const std::byte> log) override;
@@ -139,6 +176,7 @@ class Attachment final : private nvme::ControllerListener {
   void check_targets();
   void begin_stopping(std::vector<Device*> targets, bool force);
   void stop_devices();
+  void rest();
   void device_stopped(Device& device, Status status);
   void stopped();
   void disconnect();
@@ -163,6 +201,22 @@ class Attachment final : private nvme::ControllerListener {
   bool run_waiting_detach();
   void fail_io_that_hangs();
 
+  // Devices that another daemon has left.
+  void resume_connect();
+  void resume_connected(const Status& status);
+  void resume_failed(const Error& error);
+  void resume_timer_fired();
+  void resume_next();
+  void resume_device(Device& device);
+  void device_resumed(Device& device, const Status& status);
+  void resumed();
+  std::string resume_obstacle(const SavedDevice& saved, nvme::Namespace*& block) const;
+  void resume_again();
+  bool waits_to_resume() const;
+  void give_up_resuming(std::string reason);
+  void device_left(const Status& status);
+  void leave_controller();
+
   const AttachmentEnvironment& environment_;
   AttachRequest request_;
   std::string frontend_;
@@ -184,9 +238,20 @@ class Attachment final : private nvme::ControllerListener {
   bool stops_all_ = false;  ///< no device stays
   std::vector<Device*> targets_;
   Status outcome_;  ///< what `done_` gets in the end
+  // Of kResuming and kLeaving.
+  Instant resume_began_{};
+  bool quiet_ = true;  ///< no command of an earlier daemon is left
+  bool resume_connecting_ = false;
+  bool resume_connected_ = false;
+  bool resume_device_runs_ = false;
+  std::string resume_given_up_;  ///< why devices are not to have their namespaces any more
+  std::vector<std::unique_ptr<BlockExport>> resume_rests_;  ///< of attempts that failed
+  std::function<void(bool quiet)> left_;
+  unsigned leaving_ = 0;  ///< devices that have not answered
   BlockingCall checking_;
   PciLease lease_;
   Timer overdue_;
+  Timer resume_timer_;
   Deferred bury_;
 };
 

@@ -43,7 +43,8 @@ bool Attachment::wants(std::uint32_t nsid) const {
 }
 
 void Attachment::namespaces_updated(const nvme::NamespaceChanges& changes) {
-  if (phase_ == Phase::kNew || phase_ == Phase::kChoosing || phase_ == Phase::kConnecting) {
+  if (phase_ == Phase::kNew || phase_ == Phase::kChoosing || phase_ == Phase::kConnecting ||
+      phase_ == Phase::kResuming) {
     return;  // the devices are made of what there is then
   }
   for (const std::uint32_t nsid : changes.removed) {
@@ -89,6 +90,9 @@ void Attachment::next_update() {
 
 // Begins whatever has to be done with a device; false if there is nothing that takes time.
 bool Attachment::update_device(Device& device) {
+  if (device.block == nullptr) {
+    return false;  // it fails, and goes on to
+  }
   const std::uint64_t size_bytes = device.block->geometry().size_bytes();
   if (device.block->active()) {
     if (size_bytes == device.tried_bytes) {
@@ -189,6 +193,7 @@ void Attachment::update_step_ended() {
   if (--update_calls_ > 0) {
     return;
   }
+  environment_.owner->attachment_changed(*this);
   if (adding_ != nullptr && std::exchange(adding_, nullptr)->gone) {
     environment_.shards.control->reactor().defer(bury_);
   }
@@ -219,7 +224,7 @@ bool Attachment::run_waiting_detach() {
   WaitingDetach next = std::move(waiting_detaches_.front());
   waiting_detaches_.pop_front();
   // The others wait for the next update, or for the end.
-  phase_ = Phase::kLive;
+  phase_ = phase_ == Phase::kResuming ? Phase::kResuming : Phase::kLive;
   detach(next.nsids, next.force, std::move(next.done));
   return true;
 }

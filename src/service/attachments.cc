@@ -11,12 +11,16 @@ namespace nvublk::service {
 
 namespace {
 
+/// How long, and how often, leaving looks whether what is just being changed is through.
+constexpr seconds kLeaveLimit{10};
+constexpr milliseconds kLeavePoll{50};
+
 /// The paths of the devices of `attachment` with these namespace ids (all: empty).
 std::vector<std::string> device_paths(const Attachment& attachment,
                                       const std::vector<std::uint32_t>& nsids) {
   std::vector<std::string> paths;
   for (const Attachment::Device* device : attachment.devices()) {
-    const std::string path = device->shown->info().device;
+    const std::string path = device->info().device;
     const bool wanted =
         nsids.empty() || std::find(nsids.begin(), nsids.end(), device->nsid) != nsids.end();
     if (wanted && !path.empty()) {
@@ -60,6 +64,8 @@ struct Attachments::DetachJob {
 Attachments::Attachments(const ShardSet& shards, Frontends& frontends,
                          HostIdentitySource& identities, std::string run_directory)
     : identities_(identities),
+      leave_timer_(
+          [](Timer&, void* context) { static_cast<Attachments*>(context)->try_to_leave(); }, this),
       bury_(
           [](Deferred&, void* context) { static_cast<Attachments*>(context)->graveyard_.clear(); },
           this) {
@@ -70,7 +76,10 @@ Attachments::Attachments(const ShardSet& shards, Frontends& frontends,
 }
 
 Attachments::~Attachments() {
-  CHECK(empty());
+  CHECK(graveyard_.empty() && std::ranges::all_of(attachments_, [](const auto& attachment) {
+          return attachment->left();
+        }));
+  environment_.shards.control->reactor().cancel(leave_timer_);
   environment_.shards.control->reactor().cancel(bury_);
 }
 
@@ -129,6 +138,79 @@ Result<std::string> Attachments::attach(AttachRequest request, Attachment::Done 
   return name;
 }
 
+Status Attachments::resume(const SavedAttachment& saved, bool quiet) {
+  AttachRequest request = saved.request;
+  auto host = identities_.find(request.hostnqn, request.hostid);
+  if (!host) {
+    return std::unexpected(std::move(host.error()));
+  }
+  request.controller.host = std::move(*host);
+  auto attachment = Attachment::create(environment_, std::move(request));
+  if (!attachment) {
+    return std::unexpected(std::move(attachment.error()));
+  }
+  attachments_.push_back(std::move(*attachment));
+  attachments_.back()->resume(saved, quiet);
+  return {};
+}
+
+std::vector<SavedAttachment> Attachments::saved() const {
+  std::vector<SavedAttachment> all;
+  for (const auto& attachment : attachments_) {
+    SavedAttachment saved = attachment->saved();
+    if (!saved.devices.empty()) {
+      all.push_back(std::move(saved));
+    }
+  }
+  return all;
+}
+
+void Attachments::tell_changed() {
+  if (changed_) {
+    changed_();
+  }
+}
+
+void Attachments::leave_all(std::function<void(bool quiet)> done) {
+  left_ = std::move(done);
+  leave_deadline_ = Clock::now() + kLeaveLimit;
+  try_to_leave();
+}
+
+// What is just being changed is waited for, but not for long: what is left then is as after a
+// crash.
+void Attachments::try_to_leave() {
+  bool ready = true;
+  for (const auto& attachment : attachments_) {
+    attachment->cancel("the daemon ends");
+    ready = ready && attachment->can_leave();
+  }
+  if (!ready && Clock::now() < leave_deadline_) {
+    environment_.shards.control->reactor().arm_after(leave_timer_, kLeavePoll);
+    return;
+  }
+  struct Round {
+    std::size_t left = 1;
+    bool quiet = true;
+  };
+  auto round = std::make_shared<Round>();
+  const auto one_left = [this, round](bool quiet) {
+    round->quiet = round->quiet && quiet;
+    if (--round->left == 0) {
+      std::exchange(left_, nullptr)(round->quiet);
+    }
+  };
+  for (const auto& attachment : attachments_) {
+    if (attachment->can_leave()) {
+      round->left++;
+      attachment->leave(one_left);
+    } else {
+      round->quiet = false;
+    }
+  }
+  one_left(true);
+}
+
 void Attachments::cancel(const std::string& name, const std::string& reason) {
   if (Attachment* attachment = find_by_name(name)) {
     attachment->cancel(reason);
@@ -156,7 +238,7 @@ std::vector<AttachmentMatch> Attachments::find(const std::string& target) const 
       continue;
     }
     for (const Attachment::Device* device : attachment->devices()) {
-      if (device->name == target || device->shown->info().device == target) {
+      if (device->name == target || device->info().device == target) {
         matches.push_back({attachment.get(), {device->nsid}});
       }
     }
@@ -227,11 +309,14 @@ void Attachments::detach(const std::string& target, bool force, DetachDone done)
   run_detach(std::move(job));
 }
 
-void Attachments::detach_all(bool force, DetachDone done) {
+void Attachments::detach_all(bool force, DetachDone done, bool mortal_only) {
   auto job = std::make_shared<DetachJob>();
   job->force = force;
   job->done = std::move(done);
   for (const auto& attachment : attachments_) {
+    if (mortal_only && attachment->outlives_daemon()) {
+      continue;
+    }
     // Device by device, so that one that is in use keeps only itself.
     const auto devices = attachment->devices();
     if (force || !attachment->live() || devices.empty()) {
@@ -274,6 +359,7 @@ void Attachments::attachment_ended(Attachment& attachment) {
   log_info("service", attachment.name() + " is detached");
   graveyard_.push_back(std::move(*found));
   attachments_.erase(found);
+  tell_changed();
   environment_.shards.control->reactor().defer(bury_);
 }
 

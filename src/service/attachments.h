@@ -32,7 +32,7 @@ class Attachments final : private AttachmentOwner {
 
   Attachments(const ShardSet& shards, Frontends& frontends, HostIdentitySource& identities,
               std::string run_directory);
-  /// When empty() only.
+  /// When empty() only, or after leave_all().
   ~Attachments();
   Attachments(const Attachments&) = delete;
   Attachments& operator=(const Attachments&) = delete;
@@ -40,6 +40,16 @@ class Attachments final : private AttachmentOwner {
   /// Begins to attach. The result, the attachment's name, is valid at once; `done` runs when its
   /// devices can be used or it has failed.
   Result<std::string> attach(AttachRequest request, Attachment::Done done);
+  /// Goes on with what another daemon has left; see Attachment::resume.
+  Status resume(const SavedAttachment& saved, bool quiet);
+  /// Called after each change of what saved() says.
+  void on_change(std::function<void()> changed) { changed_ = std::move(changed); }
+  /// What a later daemon needs.
+  std::vector<SavedAttachment> saved() const;
+  /// For the end of a daemon whose devices stay: has all attachments leave, the unfinished ones
+  /// cancelled. `done` gets whether nothing is left with any controller.
+  void leave_all(std::function<void(bool quiet)> done);
+
   /// Gives up the attach that runs under this name, if one does.
   void cancel(const std::string& name, const std::string& reason);
 
@@ -53,8 +63,9 @@ class Attachments final : private AttachmentOwner {
   void keep_bound(const std::string& target, bool keep);
   /// A local drive has come: whoever lost it and asked for it (hotplug) gets it again.
   void drive_arrived(const nvme::PciAddress& address);
-  /// Detaches everything that can be; errors name what stays.
-  void detach_all(bool force, DetachDone done);
+  /// Detaches everything that can be; errors name what stays. With `mortal_only` only attachments
+  /// whose devices cannot outlive the daemon.
+  void detach_all(bool force, DetachDone done, bool mortal_only = false);
 
   /// Who this host is to a controller when the user asked for `nqn` and `id`; see
   /// HostIdentitySource.
@@ -68,6 +79,9 @@ class Attachments final : private AttachmentOwner {
  private:
   struct DetachJob;
   void attachment_ended(Attachment& attachment) override;
+  void attachment_changed(Attachment&) override { tell_changed(); }
+  void tell_changed();
+  void try_to_leave();
   Status check_not_attached(const AttachRequest& request) const;
   Result<std::string> choose_name(const std::string& wanted) const;
   Attachment* find_by_name(const std::string& name) const;
@@ -78,6 +92,10 @@ class Attachments final : private AttachmentOwner {
   HostIdentitySource& identities_;
   std::vector<std::unique_ptr<Attachment>> attachments_;
   std::vector<std::unique_ptr<Attachment>> graveyard_;
+  std::function<void()> changed_;
+  std::function<void(bool quiet)> left_;
+  Instant leave_deadline_ = kNever;
+  Timer leave_timer_;
   Deferred bury_;
 };
 

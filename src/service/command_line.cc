@@ -47,6 +47,10 @@ constexpr char kFeaturesExamples[] =
     "Examples:\n"
     "  nvublk features\n"
     "  nvublk features -o json | jq .ublk\n";
+constexpr char kRecoverExamples[] =
+    "Examples:\n"
+    "  nvublk recover\n"
+    "  nvublk recover --dry-run -o json | jq '.orphans[]'\n";
 constexpr char kVersionExamples[] =
     "Examples:\n"
     "  nvublk version\n";
@@ -71,6 +75,7 @@ struct Words {
   bool all = false;
   bool force = false;
   bool discover = false;
+  bool dry_run = false;
   VerbLine verb;
   bool keep_bound = false;
   std::string help_topic;
@@ -81,8 +86,8 @@ const std::map<std::string, CommandKind>& commands() {
   static const std::map<std::string, CommandKind> table = {
       {"attach", CommandKind::kAttach},     {"detach", CommandKind::kDetach},
       {"discover", CommandKind::kDiscover}, {"features", CommandKind::kFeatures},
-      {"list", CommandKind::kList},         {"status", CommandKind::kStatus},
-      {"version", CommandKind::kVersion},
+      {"list", CommandKind::kList},         {"recover", CommandKind::kRecover},
+      {"status", CommandKind::kStatus},     {"version", CommandKind::kVersion},
   };
   return table;
 }
@@ -237,6 +242,10 @@ void add_simple_commands(CLI::App& app, Words& words) {
   status->add_option("name", words.target, "Only this device, controller or subsystem NQN")
       ->type_name("NAME");
   status->footer(kStatusExamples);
+  CLI::App* recover = app.add_subcommand(
+      "recover", "Resume the devices of a daemon that died, and clean what it left behind");
+  recover->add_flag("--dry-run", words.dry_run, "Only report what would be cleaned");
+  recover->footer(kRecoverExamples);
   app.add_subcommand("pci", "List the NVMe drives of this machine, take them and give them back");
   app.add_subcommand("features", "Show what this kernel and machine offer")
       ->footer(kFeaturesExamples);
@@ -440,6 +449,7 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   line.all = words.all;
   line.force = words.force;
   line.keep_bound = words.keep_bound;
+  line.dry_run = words.dry_run;
   return line;
 }
 

@@ -17,6 +17,7 @@ enum class CommandKind : std::uint8_t {
   kDiscover,
   kList,
   kStatus,
+  kRecover,
   kFeatures,
   kVersion,
   kVerb,  ///< one of nvme-cli's commands on a controller
@@ -34,6 +35,7 @@ struct CommandLine {
   bool all = false;         ///< kDetach
   bool force = false;       ///< kDetach
   bool keep_bound = false;  ///< kDetach
+  bool dry_run = false;     ///< kRecover: report only
 };
 
 /// Why there is nothing to run.

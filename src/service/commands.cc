@@ -127,7 +127,19 @@ int run_attach(const CommandLine& line) {
     return run_attach_discovered(line);
   }
   const auto report = call_with_address(line, "attach");
-  return report ? print_report(line, *report, attach_text) : print_failure(line, report.error());
+  if (!report) {
+    return print_failure(line, report.error());
+  }
+  print_report(line, *report, attach_text);
+  for (const Json& device : (*report)["devices"]) {
+    if (!line.json && device.value("frontend", std::string()) == "fuse") {
+      std::fputs(("nvublk: attach: note: " + device.value("device", std::string()) +
+                  " is served through FUSE and ends with the daemon, other than a ublk device\n")
+                     .c_str(),
+                 stderr);
+    }
+  }
+  return 0;
 }
 
 int run_discover(const CommandLine& line) {
@@ -171,6 +183,16 @@ int run_status(const CommandLine& line) {
   }
   const auto report = ask(line, "status", params, kPromptly);
   return report ? print_report(line, *report, status_text) : print_failure(line, report.error());
+}
+
+int run_recover(const CommandLine& line) {
+  // The daemon's start is the recovery; so one is needed.
+  auto client = connect_or_start(line.socket_path);
+  if (!client) {
+    return print_failure(line, client.error());
+  }
+  const auto report = client->call("recover", {{"clean", !line.dry_run}}, std::nullopt);
+  return report ? print_report(line, *report, recover_text) : print_failure(line, report.error());
 }
 
 int run_features(const CommandLine& line) {
@@ -227,6 +249,8 @@ int run_command(const std::vector<std::string>& words) {
       return run_list(*line);
     case CommandKind::kStatus:
       return run_status(*line);
+    case CommandKind::kRecover:
+      return run_recover(*line);
     case CommandKind::kFeatures:
       return run_features(*line);
     case CommandKind::kVersion:

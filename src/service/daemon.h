@@ -11,8 +11,10 @@
 #include "service/daemon_methods.h"
 #include "service/hotplug.h"
 #include "service/instance.h"
+#include "service/recovery.h"
 #include "service/shard_pool.h"
 #include "service/signal_watch.h"
+#include "service/state_keeper.h"
 #include "service/system_frontends.h"
 
 namespace nvublk::service {
@@ -24,7 +26,8 @@ struct DaemonOptions {
   LogLevel log_level = LogLevel::kInfo;
   /// How long the end waits for devices in use to be released before it takes them away by force.
   seconds stop_timeout{10};
-  int ready_fd = -1;  ///< gets "ready\n" or the error, for the command line that starts us
+  bool take_over = false;  ///< from the daemon that serves the socket, if there is one
+  int ready_fd = -1;       ///< gets "ready\n" or the error, for the command line that starts us
 };
 
 class Daemon {
@@ -34,14 +37,17 @@ class Daemon {
   static int run(const DaemonOptions& options);
 
  private:
-  enum class Phase : std::uint8_t { kRunning, kStopping, kForcing, kClosing };
+  enum class Phase : std::uint8_t { kRunning, kStopping, kForcing, kLeaving, kClosing };
 
   Daemon(const DaemonOptions& options, Instance instance, std::unique_ptr<ShardPool> pool);
   Status start(const sigset_t& signals);
   void loop();
   void signal_received(int signal);
   void begin_stop(bool force);
+  void begin_hand_over();
+  void leave();
   void stop_attachments();
+  bool any_to_stop() const;
   void attachments_stopped(const Attachments::Detached& result);
   void close();
   bool finished() const;
@@ -53,6 +59,8 @@ class Daemon {
   HostIdentitySource identities_;
   SystemFrontends frontends_;
   Attachments attachments_;
+  StateKeeper keeper_;
+  Recovery recovery_;
   DaemonMethods methods_;
   ControlServer server_;
   std::unique_ptr<SignalWatch> signals_;
@@ -60,6 +68,8 @@ class Daemon {
   Phase phase_ = Phase::kRunning;
   bool detaching_ = false;
   bool forced_ = false;  ///< devices in use were taken away
+  bool leaves_ = false;  ///< devices that can stay, do
+  bool quiet_ = false;   ///< nothing is left with any controller
   Instant give_up_ = kNever;
   Timer retry_;
 };

@@ -8,13 +8,14 @@
 
 namespace nvublk::service {
 
-DaemonMethods::DaemonMethods(const ShardSet& shards, Attachments& attachments, DaemonFacts facts,
-                             Shutdown shutdown)
-    : attachments_(attachments),
+DaemonMethods::DaemonMethods(const Parts& parts, DaemonFacts facts, Ends ends)
+    : attachments_(parts.attachments),
+      keeper_(parts.keeper),
+      recovery_(parts.recovery),
       facts_(std::move(facts)),
-      shutdown_(std::move(shutdown)),
-      probing_(*shards.control),
-      verbs_(shards, attachments, [this](RpcCallId id, Result<Json> answer) {
+      ends_(std::move(ends)),
+      probing_(*parts.shards.control),
+      verbs_(parts.shards, parts.attachments, [this](RpcCallId id, Result<Json> answer) {
         if (!answer) {
           fail_call(id, answer.error());
           return;
@@ -30,7 +31,8 @@ void DaemonMethods::begin_shutdown() {
 const std::map<std::string, DaemonMethods::Method>& DaemonMethods::methods() {
   static const std::map<std::string, Method> table = {
       {"attach", &DaemonMethods::attach},     {"detach", &DaemonMethods::detach},
-      {"features", &DaemonMethods::features}, {"list", &DaemonMethods::list},
+      {"features", &DaemonMethods::features}, {"hand-over", &DaemonMethods::hand_over},
+      {"list", &DaemonMethods::list},         {"recover", &DaemonMethods::recover},
       {"shutdown", &DaemonMethods::shutdown}, {"status", &DaemonMethods::status},
       {"version", &DaemonMethods::version},
   };
@@ -82,7 +84,8 @@ void DaemonMethods::attach(RpcCallId id, const Json& params) {
       fail_call(id, status.error());
       return;
     }
-    server_->answer(id, list_report(attachments_, name));
+    // Who has been told of a device may rely on its outliving the daemon.
+    keeper_.when_saved([this, id, name] { server_->answer(id, list_report(attachments_, name)); });
   });
   if (!began) {
     fail_call(id, began.error());
@@ -117,7 +120,8 @@ void DaemonMethods::detach(RpcCallId id, const Json& params) {
       fail_call(id, error);
       return;
     }
-    server_->answer(id, Json{{"detached", result.devices}});
+    keeper_.when_saved(
+        [this, id, devices = result.devices] { server_->answer(id, Json{{"detached", devices}}); });
   };
   attachments_.keep_bound(target, keep_bound);
   if (all) {
@@ -189,7 +193,33 @@ void DaemonMethods::shutdown(RpcCallId id, const Json& params) {
     return;
   }
   server_->answer(id, Json::object());
-  shutdown_(force);
+  ends_.shut_down(force);
+}
+
+void DaemonMethods::hand_over(RpcCallId id, const Json& params) {
+  if (const Status read = JsonFields(params).finish(); !read) {
+    fail_call(id, read.error());
+    return;
+  }
+  server_->answer(id, Json{{"pid", facts_.pid}});
+  ends_.hand_over();
+}
+
+void DaemonMethods::recover(RpcCallId id, const Json& params) {
+  JsonFields fields(params);
+  bool clean = true;
+  fields.flag("clean", clean);
+  if (const Status read = fields.finish(); !read) {
+    fail_call(id, read.error());
+    return;
+  }
+  recovery_.report(clean, [this, id](Result<Json> report) {
+    if (!report) {
+      fail_call(id, report.error());
+      return;
+    }
+    server_->answer(id, std::move(*report));
+  });
 }
 
 }  // namespace nvublk::service

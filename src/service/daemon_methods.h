@@ -1,7 +1,7 @@
 #pragma once
 
-// The JSON-RPC methods of the daemon: attach, detach, list, status, features, version, shutdown,
-// and those of Verbs. Control-shard-affine.
+// The JSON-RPC methods of the daemon: attach, detach, list, status, features, version, recover,
+// shutdown, hand-over, and those of Verbs. Control-shard-affine.
 
 #include <map>
 #include <string>
@@ -10,18 +10,29 @@
 #include "engine/blocking_call.h"
 #include "service/attachments.h"
 #include "service/control_server.h"
+#include "service/recovery.h"
 #include "service/reports.h"
+#include "service/state_keeper.h"
 #include "service/verbs.h"
 
 namespace nvublk::service {
 
 class DaemonMethods final : public RpcHandler {
  public:
-  /// Asked to end the daemon; with `force` also when devices are in use.
-  using Shutdown = std::function<void(bool force)>;
+  /// What the methods work on.
+  struct Parts {
+    ShardSet shards;
+    Attachments& attachments;
+    StateKeeper& keeper;
+    Recovery& recovery;
+  };
+  /// How the daemon is asked to end.
+  struct Ends {
+    std::function<void(bool force)> shut_down;  ///< with `force` also when devices are in use
+    std::function<void()> hand_over;            ///< its devices stay for the next one
+  };
 
-  DaemonMethods(const ShardSet& shards, Attachments& attachments, DaemonFacts facts,
-                Shutdown shutdown);
+  DaemonMethods(const Parts& parts, DaemonFacts facts, Ends ends);
 
   /// Where answers go; before the first call.
   void set_server(ControlServer& server) { server_ = &server; }
@@ -43,11 +54,15 @@ class DaemonMethods final : public RpcHandler {
   void features(RpcCallId id, const Json& params);
   void version(RpcCallId id, const Json& params);
   void shutdown(RpcCallId id, const Json& params);
+  void hand_over(RpcCallId id, const Json& params);
+  void recover(RpcCallId id, const Json& params);
   void fail_call(RpcCallId id, const Error& error);
 
   Attachments& attachments_;
+  StateKeeper& keeper_;
+  Recovery& recovery_;
   DaemonFacts facts_;
-  Shutdown shutdown_;
+  Ends ends_;
   ControlServer* server_ = nullptr;
   bool stopping_ = false;
   std::map<RpcCallId, std::string> attaching_;  ///< to the attachment's name

@@ -23,6 +23,9 @@ class Frontends {
   /// The kBusy error that names what lasts on the device at this path: a mount, swap, a device on
   /// top of it. Any thread; reads through /proc, so not a shard's.
   virtual Status check_unused(const std::string& device) const = 0;
+  /// Takes away the device with this number, which waits for a server: requests fail. Any thread;
+  /// waits for the driver, so not a shard's.
+  virtual Status discard(int id) const = 0;
   /// `name` is what choose() found. `device` outlives the export.
   virtual std::unique_ptr<BlockExport> make(const std::string& name, BlockDevice& device,
                                             const BlockExportOptions& options) = 0;

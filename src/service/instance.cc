@@ -1,13 +1,16 @@
 #include "service/instance.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -161,7 +164,30 @@ Result<Instance> Instance::claim(const std::string& socket_path, const std::stri
   return Instance(socket_path, run_directory, std::move(*lock), std::move(*listener));
 }
 
+Status Instance::await_end(const std::string& socket_path, Duration limit) {
+  const UniqueFd lock(::open(lock_path_of(socket_path).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
+    return {};
+  }
+  const std::string pid = pid_in(lock.get());
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, std::atoi(pid.c_str()), 0)));
+  if (!process) {
+    return errno == ESRCH ? Status{} : fail_errno(errno, "cannot watch process " + pid);
+  }
+  pollfd ended{process.get(), POLLIN, 0};
+  const auto wait = std::chrono::duration_cast<milliseconds>(limit);
+  const int result = ::poll(&ended, 1, static_cast<int>(wait.count()));
+  if (result <= 0) {
+    return fail(ErrorCode::kTimeout, "the daemon before this one (pid " + pid + ") does not end");
+  }
+  return {};
+}
+
 Instance::~Instance() {
+  give_up();
+}
+
+void Instance::give_up() {
   if (!lock_) {
     return;  // moved from
   }
@@ -170,6 +196,7 @@ Instance::~Instance() {
     ::rmdir(run_directory_.c_str());
   }
   ::unlink(lock_path_of(socket_path_).c_str());
+  lock_.reset();
 }
 
 }  // namespace nvublk::service

@@ -6,6 +6,7 @@
 
 #include "engine/error.h"
 #include "engine/fd.h"
+#include "engine/time.h"
 
 namespace nvublk::service {
 
@@ -17,11 +18,15 @@ class Instance {
 
   /// Whether a daemon has claimed `socket_path`; it may not listen yet, or have been killed.
   static bool claimed(const std::string& socket_path);
+  /// Waits, up to `limit`, until the daemon that serves `socket_path`, if one does, has ended.
+  static Status await_end(const std::string& socket_path, Duration limit);
 
   Instance(Instance&& other) noexcept = default;
   Instance& operator=(Instance&& other) = delete;
-  /// Removes the socket, the lock, and the directory if nothing is left in it.
+  /// As give_up().
   ~Instance();
+  /// Removes the socket, the lock, and the directory if nothing is left in it.
+  void give_up();
 
   /// The listening socket; for one caller.
   UniqueFd take_listener() { return std::move(listener_); }

@@ -46,6 +46,7 @@ sigset_t block_signals() {
   sigaddset(&watched, SIGTERM);
   sigaddset(&watched, SIGINT);
   sigaddset(&watched, SIGHUP);
+  sigaddset(&watched, SIGUSR2);
   sigset_t blocked = watched;
   sigaddset(&blocked, SIGPIPE);
   pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
@@ -60,7 +61,9 @@ void prepare_process() {
   if (::prctl(kPrSetIoFlusher, 1UL, 0UL, 0UL, 0UL) != 0) {
     lived_without("PR_SET_IO_FLUSHER", errno);
   }
-  if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
+  // What is mapped now, all code among it, is read at once: later it might have to come from a file
+  // system on our devices. Later mappings as they are used, or most of it would be unused stacks.
+  if (::mlockall(MCL_CURRENT) != 0 || ::mlockall(MCL_FUTURE | MCL_ONFAULT) != 0) {
     lived_without("mlockall", errno);
   }
   std::ofstream("/proc/self/oom_score_adj") << "-900";

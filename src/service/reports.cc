@@ -28,10 +28,9 @@ std::string device_state(const Attachment::Device& device, const BlockExportInfo
 
 Json listed_device(const Attachment& attachment, const Attachment::Device& device,
                    const nvme::ControllerStatus& controller) {
-  const BlockExportInfo info = device.shown->info();
+  const BlockExportInfo info = device.info();
   const nvme::TransportId& id = attachment.request().controller.transport.id;
-  const nvme::NamespaceIdentity& identity = device.block->identity();
-  const BlockGeometry& geometry = device.block->geometry();
+  const nvme::NamespaceIdentity& identity = device.identity;
   Json entry;
   entry["device"] = info.device;
   entry["name"] = device.name;
@@ -42,7 +41,7 @@ Json listed_device(const Attachment& attachment, const Attachment::Device& devic
   entry["trsvcid"] = id.trsvcid;
   entry["subnqn"] = id.subnqn;
   entry["size_bytes"] = device.shown_bytes;
-  entry["block_size"] = geometry.block_size_bytes;
+  entry["block_size"] = device.block_size_bytes;
   entry["model"] = controller.model;
   entry["serial"] = controller.serial;
   entry["uuid"] = identity.uuid;
@@ -83,7 +82,7 @@ Json queue_json(const nvme::QueueStatus& queue) {
 std::string path_of(const Attachment& attachment, std::uint32_t nsid) {
   for (const Attachment::Device* device : attachment.devices()) {
     if (device->nsid == nsid) {
-      return device->shown->info().device;
+      return device->info().device;
     }
   }
   return {};
@@ -109,7 +108,9 @@ Json controller_json(const Attachment& attachment) {
   const nvme::ControllerOptions& wanted = attachment.request().controller;
   Json json;
   json["name"] = attachment.name();
-  json["state"] = nvme::controller_state_name(status.state);
+  json["state"] = attachment.resuming() && status.state == nvme::ControllerState::kFailed
+                      ? nvme::controller_state_name(nvme::ControllerState::kReconnecting)
+                      : nvme::controller_state_name(status.state);
   json["step"] = status.step;
   json["step_since_ms"] = status.step_since_ms;
   json["step_deadline_ms"] =
@@ -135,8 +136,8 @@ Json controller_json(const Attachment& attachment) {
 }
 
 Json device_json(const Attachment& attachment, const Attachment::Device& device) {
-  const BlockExportInfo info = device.shown->info();
-  const BlockExportStatistics statistics = device.shown->statistics();
+  const BlockExportInfo info = device.info();
+  const BlockExportStatistics statistics = device.statistics();
   Json json;
   json["device"] = info.device;
   json["name"] = device.name;
@@ -147,6 +148,7 @@ Json device_json(const Attachment& attachment, const Attachment::Device& device)
   json["queues"] = info.queues;
   json["depth"] = info.depth;
   json["features"] = info.features;
+  json["outlives_daemon"] = info.key != 0;
   json["in_flight"] = statistics.in_flight;
   json["reads"] = statistics.reads;
   json["writes"] = statistics.writes;
@@ -191,7 +193,7 @@ Json list_report(const Attachments& attachments, const std::string& controller) 
     }
     const nvme::ControllerStatus status = attachment->controller_status();
     for (const Attachment::Device* device : attachment->devices()) {
-      if (!device->shown->info().device.empty()) {
+      if (!device->info().device.empty()) {
         report["devices"].push_back(listed_device(*attachment, *device, status));
       }
     }

@@ -7,6 +7,7 @@
 #include "fuse/features.h"
 #include "fuse/fuse_export.h"
 #include "fuse/holders.h"
+#include "ublk/devices.h"
 #include "ublk/features.h"
 #include "ublk/ublk_export.h"
 
@@ -73,6 +74,11 @@ Status SystemFrontends::check_unused(const std::string& device) const {
     return {};
   }
   return fail(ErrorCode::kBusy, device + " is " + holders.lasting.front());
+}
+
+Status SystemFrontends::discard(int id) const {
+  Status deleted = ublk::delete_device(static_cast<std::uint32_t>(id));
+  return !deleted && deleted.error().code == ErrorCode::kNotFound ? Status{} : deleted;
 }
 
 std::unique_ptr<BlockExport> SystemFrontends::make(const std::string& name, BlockDevice& device,

@@ -123,6 +123,18 @@ std::string namespaces_text(const Json& namespaces) {
          reasons_text(namespaces, "nsid", "  namespace ");
 }
 
+/// Which devices end with the daemon.
+std::string mortal_text(const Json& devices) {
+  std::string text;
+  for (const Json& device : devices) {
+    if (!device.value("outlives_daemon", true)) {
+      text +=
+          word(device, "device") + ": ends with the daemon (" + word(device, "frontend") + ")\n";
+    }
+  }
+  return text;
+}
+
 std::string devices_text(const Json& devices) {
   std::vector<std::vector<std::string>> rows = {
       {"device", "name", "frontend", "state", "queues", "depth", "in flight", "reads", "read",
@@ -136,7 +148,10 @@ std::string devices_text(const Json& devices) {
                     word(device, "discards"), word(device, "write_zeroes"),
                     word(device, "errors")});
   }
-  return rows.size() > 1 ? "\n" + format_table(rows) + reasons_text(devices, "device", "") : "";
+  if (rows.size() == 1) {
+    return {};
+  }
+  return "\n" + format_table(rows) + reasons_text(devices, "device", "") + mortal_text(devices);
 }
 
 std::string availability(const Json& part) {
@@ -229,6 +244,23 @@ std::string status_text(const Json& report) {
     }
   }
   return text + devices_text(report["devices"]);
+}
+
+std::string recover_text(const Json& report) {
+  std::string text;
+  for (const Json& device : report["devices"]) {
+    text += word(device, "device") + " " + word(device, "name") + ": " + word(device, "state");
+    text += device["reason"] == "" ? "\n" : " (" + word(device, "reason") + ")\n";
+  }
+  for (const Json& orphan : report["orphans"]) {
+    const bool cleaned = orphan["cleaned"] == true;
+    text += (cleaned ? "cleaned: " : "left: ") + word(orphan, "reason") + "\n";
+  }
+  for (const Json& problem : report["problems"]) {
+    text +=
+        "problem: " + (problem.is_string() ? problem.get<std::string>() : problem.dump()) + "\n";
+  }
+  return text.empty() ? "There is nothing to recover.\n" : text;
 }
 
 std::string features_text(const Json& report) {

@@ -22,6 +22,7 @@ std::string format_milliseconds(std::uint64_t count);
 std::string attach_text(const Json& report);
 std::string list_text(const Json& report);
 std::string status_text(const Json& report);
+std::string recover_text(const Json& report);
 std::string features_text(const Json& report);
 
 }  // namespace nvublk::service

@@ -176,7 +176,8 @@ Reply Queue::identify_namespace_list(std::uint32_t after, std::optional<CommandS
   if (after > kLastListNsid) return Reply::error(GenericStatus::kInvalidNamespaceOrFormat);
   nvme::spec::NamespaceList list;
   std::size_t count = 0;
-  for (const auto& ns : *subsystem_.namespaces().list()) {
+  const auto all = subsystem_.namespaces().list();
+  for (const auto& ns : *all) {
     if (csi && *csi != ns->command_set()) continue;
     if (ns->nsid() > after && count < list.nsid.size()) list.nsid[count++] = ns->nsid();
   }

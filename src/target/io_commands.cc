@@ -318,7 +318,8 @@ Reply Queue::dataset_management(const Sqe& sqe, Bytes data) {
 
 Reply Queue::flush(const Sqe& sqe) {
   if (sqe.nsid.get() == kNsidBroadcast) {
-    for (const auto& ns : *subsystem_.namespaces().list()) {
+    const auto all = subsystem_.namespaces().list();
+    for (const auto& ns : *all) {
       if (const int error = ns->storage().flush(); error != 0) {
         return media_error(error, MediaStatus::kWriteFault);
       }

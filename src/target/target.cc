@@ -118,7 +118,8 @@ std::vector<ControllerInfo> Target::controllers() const {
 
 std::vector<NamespaceInfo> Target::namespaces() const {
   std::vector<NamespaceInfo> list;
-  for (const auto& ns : *impl_->subsystem.namespaces().list()) {
+  const auto all = impl_->subsystem.namespaces().list();
+  for (const auto& ns : *all) {
     list.push_back(
         {ns->nsid(), ns->size_blocks(), ns->block_size(), ns->uuid().to_string(), ns->read_only()});
   }

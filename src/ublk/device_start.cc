@@ -33,6 +33,7 @@ std::span<const DeviceStart::Row> DeviceStart::rows() const {
       {"add the ublk device", kSpec, &S::driver_limit, &S::add, &S::keep_added},
       {"set the parameters", kSpec, &S::short_limit, &S::set_params, &S::after_params},
       {"wait until the old server is gone", kSpec, &S::node_limit, &S::get_info, &S::keep_info},
+      {"compare the parameters", kSpec, &S::short_limit, &S::get_params, &S::compare_params},
       {"begin user recovery", kSpec, &S::driver_limit, &S::start_recovery,
        &S::after_start_recovery},
       {"open /dev/ublkcN", kSpec, &S::node_limit, &S::open_server_node, &S::after_server_node},
@@ -100,7 +101,7 @@ DeviceStart::Payload DeviceStart::add() {
   info_.max_io_buf_bytes = io_buffer_bytes(plan_.geometry, plan_.depth);
   info_.dev_id = plan_.id < 0 ? abi::kAnyDevice : static_cast<std::uint32_t>(plan_.id);
   info_.ublksrv_pid = plan_.server_pid;
-  info_.ublksrv_flags = kServerMark;
+  info_.ublksrv_flags = plan_.mark.flags();
   info_.flags = abi::kFeatureCmdIoctlEncode;
   // The device shall outlive this process: its requests wait for the next one.
   constexpr std::uint64_t kRecovery = abi::kFeatureUserRecovery | abi::kFeatureUserRecoveryReissue;
@@ -158,6 +159,11 @@ StepNext DeviceStart::keep_info(const DeviceOutcome& outcome) {
     return StepNext::fail(explain_recovery(-outcome.result, info_.dev_id));
   }
   info_ = outcome.request.get<abi::DeviceInfo>();
+  if (plan_.check_mark && info_.ublksrv_flags != plan_.mark.flags()) {
+    return StepNext::fail(
+        Error::make(ErrorCode::kNotFound, "/dev/ublkb" + std::to_string(info_.dev_id) +
+                                              " is another device now than the one to be resumed"));
+  }
   if (info_.state == abi::kStateLive) {
     return StepNext::repeat(kRecoveryPoll);
   }
@@ -165,6 +171,28 @@ StepNext DeviceStart::keep_info(const DeviceOutcome& outcome) {
     return StepNext::fail(Error::make(ErrorCode::kProtocol,
                                       "the ublk driver describes an "
                                       "impossible device"));
+  }
+  return StepNext::next();
+}
+
+DeviceStart::Payload DeviceStart::get_params() {
+  if (!plan_.take_over) {
+    return std::nullopt;
+  }
+  return control(get_params_request(info_.dev_id));
+}
+
+// The kernel goes on to send what it was once told that the device can do.
+StepNext DeviceStart::compare_params(const DeviceOutcome& outcome) {
+  if (outcome.result < 0) {
+    return StepNext::fail(explain_recovery(-outcome.result, info_.dev_id));
+  }
+  const auto params = make_params(plan_.geometry, plan_.read_only, info_.max_io_buf_bytes);
+  if (!params) {
+    return StepNext::fail(params.error());
+  }
+  if (Status fits = check_compatible(outcome.request.get<abi::Params>(), *params); !fits) {
+    return StepNext::fail(std::move(fits.error()));
   }
   return StepNext::next();
 }

@@ -4,7 +4,8 @@
 // server died. Pure. [Documentation/block/ublk.rst]
 //
 //   open the control device; GET_FEATURES
-//   new:      ADD_DEV; SET_PARAMS          taken over: GET_DEV_INFO; START_USER_RECOVERY
+//   new:      ADD_DEV; SET_PARAMS          taken over: GET_DEV_INFO; GET_PARAMS;
+//                                                      START_USER_RECOVERY
 //   open /dev/ublkcN; map the queues; FETCH every tag
 //   new:      START_DEV                    taken over: END_USER_RECOVERY
 //   wait until /dev/ublkbN can be opened
@@ -13,14 +14,12 @@
 
 #include "engine/block.h"
 #include "engine/step_machine.h"
+#include "ublk/device_mark.h"
 #include "ublk/device_step.h"
 #include "ublk/device_stop.h"
 #include "ublk/features.h"
 
 namespace nvublk::ublk {
-
-/// The mark that our devices carry in DeviceInfo::ublksrv_flags ("nvub").
-constexpr std::uint64_t kServerMark = 0x6e767562;
 
 class DeviceStart : public StepMachine<DeviceStart, DeviceAction, DeviceOutcome> {
  public:
@@ -30,7 +29,9 @@ class DeviceStart : public StepMachine<DeviceStart, DeviceAction, DeviceOutcome>
     int id = -1;  ///< -1: any
     std::uint16_t queues = 1;
     std::uint16_t depth = 128;
-    bool take_over = false;  ///< recover device `id` instead of making one
+    DeviceMark mark;          ///< of a new device
+    bool take_over = false;   ///< recover device `id` instead of making one
+    bool check_mark = false;  ///< refuse to take over a device without `mark`
     std::int32_t server_pid = 0;
   };
 
@@ -52,6 +53,7 @@ class DeviceStart : public StepMachine<DeviceStart, DeviceAction, DeviceOutcome>
   Payload add();
   Payload set_params();
   Payload get_info();
+  Payload get_params();
   Payload start_recovery();
   Payload open_server_node();
   Payload make_queues();
@@ -65,6 +67,7 @@ class DeviceStart : public StepMachine<DeviceStart, DeviceAction, DeviceOutcome>
   StepNext keep_added(const DeviceOutcome& outcome);
   StepNext after_params(const DeviceOutcome& outcome);
   StepNext keep_info(const DeviceOutcome& outcome);
+  StepNext compare_params(const DeviceOutcome& outcome);
   StepNext after_start_recovery(const DeviceOutcome& outcome);
   StepNext after_server_node(const DeviceOutcome& outcome);
   StepNext after_start(const DeviceOutcome& outcome);

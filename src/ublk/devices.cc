@@ -10,7 +10,6 @@
 #include <dirent.h>
 
 #include "ublk/control_session.h"
-#include "ublk/device_start.h"
 #include "ublk/explain.h"
 
 namespace nvublk::ublk {
@@ -56,7 +55,7 @@ DeviceSummary summary_of(const abi::DeviceInfo& info) {
   DeviceSummary summary;
   summary.id = info.dev_id;
   summary.state = state_of(info.state);
-  summary.ours = info.ublksrv_flags == kServerMark;
+  summary.mark = DeviceMark::read(info.ublksrv_flags);
   summary.server_pid = info.ublksrv_pid;
   summary.queues = info.nr_hw_queues;
   summary.depth = info.queue_depth;

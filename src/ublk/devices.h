@@ -3,10 +3,12 @@
 // The ublk devices of this machine, whoever made them: for cleaning up after a server that died.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "engine/error.h"
 #include "engine/time.h"
+#include "ublk/device_mark.h"
 
 namespace nvublk::ublk {
 
@@ -18,8 +20,8 @@ const char* device_state_name(DeviceState state);
 struct DeviceSummary {
   std::uint32_t id = 0;
   DeviceState state = DeviceState::kDead;
-  bool ours = false;            ///< made by this program
-  std::int32_t server_pid = 0;  ///< of the server that made or recovered it, -1: gone
+  std::optional<DeviceMark> mark;  ///< of a device that this program has made
+  std::int32_t server_pid = 0;     ///< of the server that made or recovered it, -1: gone
   unsigned queues = 0;
   unsigned depth = 0;
 };

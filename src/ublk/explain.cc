@@ -30,6 +30,14 @@ ControlRequest params_request(std::uint32_t device, const abi::Params& params) {
   return request;
 }
 
+ControlRequest get_params_request(std::uint32_t device) {
+  ControlRequest request = device_request(abi::kGetParams, device);
+  abi::Params params{};
+  params.len = abi::kParamsLength;
+  request.put(params, abi::kParamsLength);
+  return request;
+}
+
 ControlRequest info_request(std::uint32_t device) {
   ControlRequest request = device_request(abi::kGetDevInfo, device);
   request.put(abi::DeviceInfo{});

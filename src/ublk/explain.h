@@ -14,6 +14,7 @@ namespace nvublk::ublk {
 ControlRequest features_request();
 ControlRequest add_request(const abi::DeviceInfo& info);
 ControlRequest params_request(std::uint32_t device, const abi::Params& params);
+ControlRequest get_params_request(std::uint32_t device);
 ControlRequest info_request(std::uint32_t device);
 /// A command with no more than a device and an argument.
 ControlRequest device_request(std::uint32_t command, std::uint32_t device, std::uint64_t data = 0);

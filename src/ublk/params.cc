@@ -124,4 +124,32 @@ Result<abi::Params> make_params(const BlockGeometry& geometry, bool read_only,
   return params;
 }
 
+Status check_compatible(const abi::Params& then, const abi::Params& now) {
+  const auto bytes = [](unsigned shift) { return std::to_string(1U << (shift & 31)); };
+  if (then.basic.logical_bs_shift != now.basic.logical_bs_shift) {
+    return fail(ErrorCode::kUnsupported,
+                "the namespace has blocks of " + bytes(now.basic.logical_bs_shift) +
+                    " bytes now, the device was made with " + bytes(then.basic.logical_bs_shift));
+  }
+  if (then.basic.max_sectors > now.basic.max_sectors) {
+    return fail(ErrorCode::kUnsupported, "the controller takes only " +
+                                             std::to_string(now.basic.max_sectors) +
+                                             " sectors per request now, the device was made for " +
+                                             std::to_string(then.basic.max_sectors));
+  }
+  constexpr std::uint32_t kCaches = abi::kAttrVolatileCache;
+  if ((now.basic.attrs & kCaches) != 0 && (then.basic.attrs & kCaches) == 0) {
+    return fail(ErrorCode::kUnsupported,
+                "the controller has a volatile write cache now, which the kernel would not flush");
+  }
+  const bool discards = (then.types & abi::kParamDiscard) != 0;
+  if (discards && (then.discard.max_discard_sectors > now.discard.max_discard_sectors ||
+                   then.discard.max_write_zeroes_sectors > now.discard.max_write_zeroes_sectors)) {
+    return fail(ErrorCode::kUnsupported,
+                "the controller takes smaller discard or write zeroes commands now than the device "
+                "was made for");
+  }
+  return {};
+}
+
 }  // namespace nvublk::ublk

@@ -18,4 +18,8 @@ std::uint32_t io_buffer_bytes(const BlockGeometry& geometry, unsigned depth);
 Result<abi::Params> make_params(const BlockGeometry& geometry, bool read_only,
                                 std::uint32_t buffer_bytes);
 
+/// Whether a device with the limits `now` can serve a disk that was made with `then`; its size may
+/// differ. The error says what cannot go on.
+Status check_compatible(const abi::Params& then, const abi::Params& now);
+
 }  // namespace nvublk::ublk

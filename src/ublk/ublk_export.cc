@@ -10,7 +10,9 @@
 
 #include "engine/check.h"
 #include "engine/log.h"
+#include "ublk/device_mark.h"
 #include "ublk/driver.h"
+#include "ublk/explain.h"
 #include "ublk/holders.h"
 #include "ublk/params.h"
 
@@ -20,6 +22,8 @@ namespace {
 
 constexpr unsigned kMaxDepth = 1024;
 constexpr unsigned kMaxQueues = 4096;
+// QUIESCE_DEV waits until each queue has a tag that is not in use.
+constexpr std::uint64_t kQuiesceLimitMs = 5000;
 
 Status check_options(const BlockExportOptions& options) {
   if (options.depth < 1 || options.depth > kMaxDepth) {
@@ -79,6 +83,16 @@ UblkExport::~UblkExport() {
 
 void UblkExport::start(Done done) {
   DeviceStart::Plan plan;
+  plan.mark.owner = owner_of(options_.run_directory);
+  if (options_.resume_key != 0) {
+    plan.id = options_.id;
+    plan.take_over = true;
+    plan.mark.key = options_.resume_key;
+    plan.check_mark = true;
+    begin_start(plan, std::move(done));
+    return;
+  }
+  plan.mark.key = make_key();
   plan.id = options_.id;
   const unsigned queues = options_.queues == 0 ? device_.queue_count() : options_.queues;
   plan.queues = static_cast<std::uint16_t>(std::min(queues, kMaxQueues));
@@ -145,6 +159,7 @@ void UblkExport::stop(bool force, Done done) {
       settle();
       return;
     case State::kStopping:
+    case State::kLeaving:  // the process is about to end
       return;
     case State::kStarting:
       starting_->runner.cancel();
@@ -207,6 +222,48 @@ void UblkExport::resized(Status status) {
     Done first = std::move(stop_waiting_.back());
     stop_waiting_.pop_back();
     stop(stop_by_force_, std::move(first));
+  }
+}
+
+// The kernel keeps requests back from the moment at which it is told, or, where it cannot be told,
+// gives those that we hold to the next server, as if we had died with them.
+void UblkExport::leave(Done done) {
+  CHECK_ON(control_shard_);
+  const Features features{device_info_.flags};
+  if (state_ != State::kLive || resize_done_ || !features.has(abi::kFeatureUserRecoveryReissue)) {
+    refuse_soon(std::move(done),
+                state_ == State::kLive && !resize_done_
+                    ? Error::make(ErrorCode::kUnsupported, "this kernel's ublk cannot keep /dev/" +
+                                                               disk() + " without a server")
+                    : Error::make(ErrorCode::kBusy, options_.name + " is not live"));
+    return;
+  }
+  state_ = State::kLeaving;
+  leave_done_ = std::move(done);
+  if (!features.has(abi::kFeatureQuiesce)) {
+    drain_queues();
+    return;
+  }
+  control_->send(device_request(abi::kQuiesceDev, device_info_.dev_id, kQuiesceLimitMs),
+                 [this](std::int32_t result, const ControlRequest&) {
+                   if (result < 0) {
+                     log_warning("ublk", options_.name + ": the kernel does not quiesce /dev/" +
+                                             disk() + ": " + std::strerror(-result));
+                   }
+                   drain_queues();
+                 });
+}
+
+void UblkExport::drain_queues() {
+  queues_undrained_ = static_cast<unsigned>(queues_.size());
+  on_queues([](UblkQueue& queue) { queue.hold(); }, [] {});
+}
+
+void UblkExport::queue_drained() {
+  queues_undrained_--;
+  if (queues_undrained_ == 0) {
+    // Once more: the turn that has made the last answer has then given it to the kernel.
+    on_queues([](UblkQueue&) {}, [this] { std::exchange(leave_done_, nullptr)({}); });
   }
 }
 
@@ -335,6 +392,7 @@ Status UblkExport::make_queues(const DeviceAction& action) {
   events.control = &control_shard_;
   events.context = this;
   events.idle = [](void* self) { static_cast<UblkExport*>(self)->queue_idle(); };
+  events.drained = [](void* self) { static_cast<UblkExport*>(self)->queue_drained(); };
   events.failed = [](void* self, int error) {
     static_cast<UblkExport*>(self)->queue_failed(error);
   };
@@ -464,6 +522,9 @@ BlockExportInfo UblkExport::info() const {
     case State::kLive:
       info.state = "live";
       break;
+    case State::kLeaving:
+      info.state = "leaving";
+      break;
     case State::kStopping:
       info.state = "stopping";
       break;
@@ -472,6 +533,11 @@ BlockExportInfo UblkExport::info() const {
       break;
   }
   info.device = "/dev/" + disk();
+  info.id = static_cast<int>(device_info_.dev_id);
+  if (const auto mark = DeviceMark::read(device_info_.ublksrv_flags);
+      mark && Features{device_info_.flags}.has(abi::kFeatureUserRecoveryReissue)) {
+    info.key = mark->key;
+  }
   info.queues = device_info_.nr_hw_queues;
   info.depth = device_info_.queue_depth;
   info.features = Features{device_info_.flags}.names();

@@ -31,6 +31,7 @@ class UblkExport final : public BlockExport {
   /// quiesced.
   void take_over(int id, Done done);
   void stop(bool force, Done done) override;
+  void leave(Done done) override;
   void resize(Done done) override;
   BlockExportInfo info() const override;
   BlockExportStatistics statistics() const override;
@@ -39,7 +40,7 @@ class UblkExport final : public BlockExport {
   const char* step_name() const;
 
  private:
-  enum class State : std::uint8_t { kStopped, kStarting, kLive, kStopping, kFailed };
+  enum class State : std::uint8_t { kStopped, kStarting, kLive, kLeaving, kStopping, kFailed };
 
   template <typename Machine>
   class Driver;
@@ -72,6 +73,8 @@ class UblkExport final : public BlockExport {
                  std::move_only_function<void()> then);
   void send_size(std::uint64_t size_blocks);
   void resized(Status status);
+  void drain_queues();
+  void queue_drained();
   void queue_idle();
   void queue_failed(int error);
   std::string disk() const { return "ublkb" + std::to_string(device_info_.dev_id); }
@@ -96,6 +99,8 @@ class UblkExport final : public BlockExport {
   Status stop_result_;
   std::vector<Done> start_waiting_;
   std::vector<Done> stop_waiting_;
+  Done leave_done_;
+  unsigned queues_undrained_ = 0;
   Done resize_done_;            ///< of a resize that is under way
   bool stop_by_force_ = false;  ///< of a stop that waits for it
   bool settling_ = false;       ///< stopped but for blocking calls that have not returned

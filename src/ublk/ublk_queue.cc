@@ -1,5 +1,6 @@
 #include "ublk/ublk_queue.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -14,6 +15,10 @@ namespace nvublk::ublk {
 namespace {
 
 constexpr std::size_t kPageBytes = 4096;
+
+// Of each tag's buffer. Memory is freed by writing to swap and file systems in small pieces, and
+// those writes must not themselves ask for memory; all of a queue's buffers would be 128 MiB.
+constexpr std::uint32_t kPopulatedBytes = 32 * 1024;
 
 constexpr std::size_t whole_pages(std::size_t length) {
   return (length + kPageBytes - 1) / kPageBytes * kPageBytes;
@@ -65,6 +70,10 @@ Result<std::unique_ptr<UblkQueue>> UblkQueue::create(const Options& options, con
   if (!buffers) {
     return std::unexpected(std::move(buffers.error()));
   }
+  for (unsigned tag = 0; tag < options.depth; tag++) {
+    buffers->populate(std::size_t{tag} * options.buffer_bytes,
+                      std::min(options.buffer_bytes, kPopulatedBytes));
+  }
   return std::unique_ptr<UblkQueue>(
       new UblkQueue(options, events, std::move(*descriptors), std::move(*buffers)));
 }
@@ -89,6 +98,11 @@ UblkQueue::UblkQueue(const Options& options, const Events& events, DescriptorMap
   idle_message_.deliver = [](Message& message) {
     const Events& to = static_cast<EventMessage&>(message).owner->events_;
     to.idle(to.context);
+  };
+  drained_message_.owner = this;
+  drained_message_.deliver = [](Message& message) {
+    const Events& to = static_cast<EventMessage&>(message).owner->events_;
+    to.drained(to.context);
   };
   failed_message_.owner = this;
   failed_message_.deliver = [](Message& message) {
@@ -118,6 +132,19 @@ void UblkQueue::watch_idle() {
   CHECK_ON(*options_.shard);
   watched_ = true;
   report_if_idle();
+}
+
+void UblkQueue::hold() {
+  CHECK_ON(*options_.shard);
+  holding_ = true;
+  report_if_drained();
+}
+
+void UblkQueue::report_if_drained() {
+  if (holding_ && counters_.in_flight.get() == 0 && !drained_message_.posted) {
+    drained_message_.posted = true;
+    events_.control->reactor().post(drained_message_);
+  }
 }
 
 void UblkQueue::send(Slot& slot, std::uint32_t command, std::int32_t result) {
@@ -160,6 +187,9 @@ void UblkQueue::take_back(Slot& slot, std::int32_t result) {
 }
 
 void UblkQueue::feed() {
+  if (holding_) {
+    return;
+  }
   // begin() may complete requests at once, but never adds to ready_: that takes a CQE.
   for (unsigned i = 0; i < ready_count_; i++) {
     begin(slots_[ready_[i]]);
@@ -198,12 +228,14 @@ void UblkQueue::on_done(BlockRequest& request) {
   self.count(slot);
   if (slot.error != 0) {
     self.commit(slot, result_of_error(slot.error));
+    self.report_if_drained();
     return;
   }
   const bool transfers = slot.op == BlockOp::kRead || slot.op == BlockOp::kWrite;
   self.commit(slot, transfers ? static_cast<std::int32_t>(slot.blocks *
                                                           self.options_.limits.block_size_bytes)
                               : 0);
+  self.report_if_drained();
 }
 
 void UblkQueue::count(const Slot& slot) {

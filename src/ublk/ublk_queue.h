@@ -66,7 +66,8 @@ class UblkQueue final : public Feeder {
   /// Posted to the control shard, once each.
   struct Events {
     Shard* control = nullptr;
-    void (*idle)(void* context) = nullptr;               ///< all tags are back, after watch_idle()
+    void (*idle)(void* context) = nullptr;     ///< all tags are back, after watch_idle()
+    void (*drained)(void* context) = nullptr;  ///< nothing is with the back-end, after hold()
     void (*failed)(void* context, int error) = nullptr;  ///< the kernel refused a tag or took it
     void* context = nullptr;
   };
@@ -80,6 +81,9 @@ class UblkQueue final : public Feeder {
   /// From here on requests that the kernel hands over fail at once with EIO; those with the
   /// back-end go on.
   void refuse_requests() { refusing_ = true; }
+  /// Has Events::drained posted once the back-end has nothing of ours; from here on it gets
+  /// nothing, and what the kernel hands over stays unanswered.
+  void hold();
   /// The device has another size.
   void resize(std::uint64_t size_blocks) { options_.limits.size_blocks = size_blocks; }
   /// Has Events::idle posted once no tag is with the kernel or the back-end.
@@ -121,6 +125,7 @@ class UblkQueue final : public Feeder {
   void count(const Slot& slot);
   void report_failure(int error);
   void report_if_idle();
+  void report_if_drained();
 
   Options options_;
   Events events_;
@@ -132,10 +137,12 @@ class UblkQueue final : public Feeder {
   unsigned ready_count_ = 0;
   unsigned tags_out_ = 0;  ///< not kIdle
   bool refusing_ = false;
+  bool holding_ = false;
   bool watched_ = false;
   Counters counters_;
   LogLimiter limiter_;
   EventMessage idle_message_;
+  EventMessage drained_message_;
   EventMessage failed_message_;
 };
 

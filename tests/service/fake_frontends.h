@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "engine/shard.h"
+#include "service/failing_device.h"
 #include "service/frontends.h"
 
 namespace nvublk::test {
@@ -32,8 +34,16 @@ class FakeFrontends final : public service::Frontends {
     }
     return {};
   }
-  std::unique_ptr<BlockExport> make(const std::string&, BlockDevice&,
+  Status discard(int id) const override {
+    const std::scoped_lock lock(discarding_);
+    discarded.insert(id);
+    return {};
+  }
+  std::unique_ptr<BlockExport> make(const std::string&, BlockDevice& device,
                                     const BlockExportOptions& options) override {
+    if (dynamic_cast<service::FailingDevice*>(&device) != nullptr) {
+      failing.insert(options.name);
+    }
     return std::make_unique<Export>(*this, options);
   }
 
@@ -46,6 +56,10 @@ class FakeFrontends final : public service::Frontends {
   std::vector<std::string> resized;  ///< names of devices, in order
   unsigned forced = 0;               ///< stops with force of devices in use
   std::vector<BlockExportOptions> made;
+  bool survive = false;             ///< devices have keys
+  std::set<std::string> failing;    ///< names of devices without a namespace
+  std::set<std::string> left;       ///< names of devices
+  mutable std::set<int> discarded;  ///< numbers of devices
 
   void release() {
     for (auto& [name, go] : std::exchange(waiting_, {})) {
@@ -58,7 +72,7 @@ class FakeFrontends final : public service::Frontends {
   class Export final : public BlockExport {
    public:
     Export(FakeFrontends& owner, const BlockExportOptions& options)
-        : owner_(owner), options_(options) {
+        : owner_(owner), options_(options), id_(options.id >= 0 ? options.id : owner.next_id_++) {
       owner_.made.push_back(options);
     }
     void start(Done done) override {
@@ -98,8 +112,18 @@ class FakeFrontends final : public service::Frontends {
         done(owner_.resizes ? Status{} : fail(ErrorCode::kUnsupported, "it cannot be resized"));
       });
     }
+    void leave(Done done) override {
+      owner_.control_.post([this, done = std::move(done)] {
+        owner_.left.insert(options_.name);
+        done({});
+      });
+    }
     BlockExportInfo info() const override {
       BlockExportInfo info;
+      info.id = id_;
+      info.key = !owner_.survive            ? std::uint16_t{0}
+                 : options_.resume_key != 0 ? options_.resume_key
+                                            : static_cast<std::uint16_t>(500 + id_);
       info.device = state_ == "live" ? path() : "";
       info.frontend = "fake";
       info.state = state_;
@@ -114,10 +138,13 @@ class FakeFrontends final : public service::Frontends {
 
     FakeFrontends& owner_;
     const BlockExportOptions options_;
+    const int id_;
     std::string state_ = "starting";
   };
 
   Shard& control_;
+  int next_id_ = 0;
+  mutable std::mutex discarding_;
   std::multimap<std::string, std::function<void()>> waiting_;
 };
 

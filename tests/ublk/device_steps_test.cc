@@ -10,11 +10,18 @@
 
 #include "ublk/device_start.h"
 #include "ublk/device_stop.h"
+#include "ublk/params.h"
 
 namespace nvublk::ublk {
 namespace {
 
 using Kind = DeviceAction::Kind;
+
+BlockGeometry geometry() {
+  BlockGeometry geometry;
+  geometry.size_blocks = 1000;
+  return geometry;
+}
 
 /// What the actions do to the world.
 struct World {
@@ -27,6 +34,8 @@ struct World {
   bool in_use = false;
   bool pending = false;  ///< a control command is still under way
   std::uint64_t features = ~0ULL;
+  DeviceMark mark{1, 2};
+  abi::Params params = *make_params(geometry(), false, 65536);  ///< the device was made with
   std::vector<std::uint32_t> commands;
 
   bool clean() const { return !exists && !started && !node_open && !queues && !tags_out; }
@@ -90,7 +99,10 @@ struct World {
       info.queue_depth = 16;
       info.max_io_buf_bytes = 65536;
       info.state = quiesced ? abi::kStateQuiesced : abi::kStateLive;
+      info.ublksrv_flags = mark.flags();
       outcome.request.put(info);
+    } else if (request.command == abi::kGetParams) {
+      outcome.request.put(params, abi::kParamsLength);
     } else if (request.command == abi::kStartDev || request.command == abi::kEndUserRecovery) {
       EXPECT_TRUE(tags_out);
       started = true;
@@ -109,7 +121,9 @@ struct World {
 
 DeviceStart::Plan plan_of(bool take_over) {
   DeviceStart::Plan plan;
-  plan.geometry.size_blocks = 1000;
+  plan.geometry = geometry();
+  plan.mark = {1, 2};
+  plan.check_mark = take_over;
   plan.id = take_over ? 7 : -1;
   plan.queues = 2;
   plan.depth = 16;
@@ -165,7 +179,7 @@ TEST(DeviceStart, MakesADeviceAndStopTakesItAway) {
   EXPECT_TRUE(world.started);
   EXPECT_EQ(start.info().dev_id, 7U);
   EXPECT_TRUE(Features{start.info().flags}.has(abi::kFeatureUserRecoveryReissue));
-  EXPECT_EQ(start.info().ublksrv_flags, kServerMark);
+  EXPECT_EQ(DeviceMark::read(start.info().ublksrv_flags), (DeviceMark{1, 2}));
   DeviceStop stop({.device = 7, .live = true, .safe_stop = true});
   EXPECT_EQ(drive(stop, world), ActionKind::kDone);
   EXPECT_TRUE(world.clean());
@@ -179,6 +193,37 @@ TEST(DeviceStart, TakesOverAQuiescedDevice) {
   EXPECT_EQ(start.info().nr_hw_queues, 2);
   EXPECT_EQ(std::count(world.commands.begin(), world.commands.end(), abi::kAddDev), 0);
   EXPECT_EQ(std::count(world.commands.begin(), world.commands.end(), abi::kStartDev), 0);
+}
+
+TEST(DeviceStart, TakesOverOnlyTheDeviceWithItsMark) {
+  World world = world_for(true);
+  world.mark.key = 3;
+  DeviceStart start(plan_of(true));
+  EXPECT_EQ(drive(start, world), ActionKind::kFailed);
+  EXPECT_EQ(start.error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(start.undo().keep_device);
+  EXPECT_EQ(std::count(world.commands.begin(), world.commands.end(), abi::kStartUserRecovery), 0);
+}
+
+TEST(DeviceStart, TakesOverNoDeviceThatWasMadeForMore) {
+  World world = world_for(true);
+  world.params.basic.max_sectors = 4096;
+  DeviceStart start(plan_of(true));
+  EXPECT_EQ(drive(start, world), ActionKind::kFailed);
+  EXPECT_EQ(start.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(start.error().step, "compare the parameters");
+  EXPECT_TRUE(start.undo().keep_device);
+}
+
+TEST(DeviceMark, IsReadAsItWasMade) {
+  for (const DeviceMark mark : {DeviceMark{0, 1}, DeviceMark{0xffff, 0xffff}, DeviceMark{1, 2}}) {
+    EXPECT_EQ(DeviceMark::read(mark.flags()), mark);
+  }
+  EXPECT_FALSE(DeviceMark::read(0).has_value());
+  EXPECT_FALSE(DeviceMark::read(DeviceMark{1, 2}.flags() ^ 1).has_value());
+  EXPECT_NE(owner_of("/run/nvublk"), owner_of("/run/nvublk-second"));
+  EXPECT_EQ(owner_of("/run/nvublk"), owner_of("/run/nvublk"));
+  EXPECT_NE(make_key(), 0);
 }
 
 TEST(DeviceStart, AsksOnlyForWhatTheDriverOffers) {

@@ -136,5 +136,26 @@ TEST(Params, RefusesWhatLinuxCannotHave) {
   EXPECT_FALSE(make_params(tiny, false, 4096).has_value());
 }
 
+TEST(Params, ADeviceGoesOnOnlyWithLimitsAsGoodAsThoseItWasMadeWith) {
+  BlockGeometry made = geometry_of(512, 1000);
+  made.max_transfer_bytes = kMebibyte;
+  made.max_discard_blocks = made.max_write_zeroes_blocks = 100;
+  const auto then = make_params(made, false, kMebibyte);
+  ASSERT_TRUE(then.has_value());
+  const auto compatible = [&](const auto& change) {
+    BlockGeometry now = made;
+    change(now);
+    return check_compatible(*then, *make_params(now, false, kMebibyte)).has_value();
+  };
+  EXPECT_TRUE(compatible([](BlockGeometry&) {}));
+  EXPECT_TRUE(compatible([](BlockGeometry& now) { now.size_blocks = 10; }));
+  EXPECT_TRUE(compatible([](BlockGeometry& now) { now.max_discard_blocks = 200; }));
+  EXPECT_FALSE(compatible([](BlockGeometry& now) { now.block_size_bytes = 4096; }));
+  EXPECT_FALSE(compatible([](BlockGeometry& now) { now.max_transfer_bytes = 4096; }));
+  EXPECT_FALSE(compatible([](BlockGeometry& now) { now.volatile_write_cache = true; }));
+  EXPECT_FALSE(compatible([](BlockGeometry& now) { now.max_discard_blocks = 50; }));
+  EXPECT_FALSE(compatible([](BlockGeometry& now) { now.max_write_zeroes_blocks = 0; }));
+}
+
 }  // namespace
 }  // namespace nvublk::ublk

@@ -516,7 +516,7 @@ TEST_F(UblkServerDeathTest, AnOrphanIsFoundAndDeleted) {
   ASSERT_TRUE(devices.has_value());
   ASSERT_EQ(devices->size(), 1U);
   EXPECT_EQ(devices->front().state, DeviceState::kLive);
-  EXPECT_TRUE(devices->front().ours);
+  EXPECT_EQ(devices->front().mark->owner, owner_of(""));
   make();
   kill_server();
   ASSERT_TRUE(wait_quiesced());

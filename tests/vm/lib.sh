@@ -170,7 +170,7 @@ attach() {
   devices=()
   output=$(nvublk attach "$@" 2>&1) || status=$?
   if [ "$status" != 0 ]; then printf '%s\n' "$output"; tail -n 20 "$kDaemonLog"; return 1; fi
-  mapfile -t devices < <(awk '{ print $1 }' <<<"$output")
+  mapfile -t devices < <(awk '/^\/dev\// { print $1 }' <<<"$output")
   [ -b "${devices[0]-}" ] || { printf 'no block device in: %s\n' "$output"; return 1; }
 }
 

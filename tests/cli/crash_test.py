@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""What a daemon leaves behind, and who looks after it. (With ublk: tests/vm/tests/crash.sh.)"""
+
+import signal
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+from harness import PROGRAMS, CliTest, wait_until, zombie
+
+
+class Crash(CliTest):
+    def start_daemon(self, *words):
+        with open(self.folder / "log", "a", encoding="utf-8") as log:
+            daemon = subprocess.Popen([PROGRAMS / "nvublkd", "--socket", self.socket, *words],
+                                      stderr=log)
+        self.addCleanup(self.end, daemon)
+        self.pids.add(daemon.pid)
+        wait_until(lambda: self.nvublk("list").status == 0 and self.daemon_pid() == daemon.pid,
+                   "the daemon answers")
+        return daemon
+
+    @staticmethod
+    def end(daemon):
+        if daemon.poll() is None:
+            daemon.terminate()
+        daemon.wait(timeout=60)
+
+    def log(self):
+        return (self.folder / "log").read_text()
+
+    def run_directory(self):
+        return Path(f"{self.socket}.d")
+
+    def mounts(self):
+        return [line for line in Path("/proc/mounts").read_text().splitlines()
+                if str(self.folder) in line]
+
+    def test_recover_starts_a_daemon_and_has_nothing_to_do(self):
+        outcome = self.nvublk("recover")
+        self.learn_pid()
+        self.assertEqual((outcome.status, outcome.out), (0, "There is nothing to recover.\n"))
+        self.assertEqual(self.nvublk("recover", "--dry-run", "-o", "json").json,
+                         {"devices": [], "orphans": [], "problems": []})
+
+    def test_a_fuse_device_ends_with_its_daemon_and_its_mount_is_cleaned(self):
+        target = self.target()
+        daemon = self.start_daemon()
+        outcome = self.nvublk("attach", *target.options(), "--frontend", "fuse")
+        self.assertIn("ends with the daemon", outcome.err)
+        self.assertIs(self.status()["devices"][0]["outlives_daemon"], False)
+        self.assertIn("ends with the daemon", self.nvublk("status").out)
+        self.assertFalse((self.run_directory() / "state.json").exists())
+        daemon.send_signal(signal.SIGKILL)
+        wait_until(lambda: zombie(daemon.pid), "the daemon is dead")
+        self.assertEqual(len(self.mounts()), 1)
+        self.start_daemon()
+        self.assertEqual(self.mounts(), [])
+        self.assertIn("whose daemon is gone", self.log())
+        self.attach(target)
+
+    def test_a_damaged_state_is_kept_aside_and_told(self):
+        self.run_directory().mkdir()
+        state = self.run_directory() / "state.json"
+        state.write_text("{ \"format\": 1")
+        self.start_daemon()
+        self.assertFalse(state.exists())
+        self.assertIn("state.json cannot be used", self.log())
+        self.assertIn("state.json cannot be used", self.nvublk("recover").out)
+        self.assertEqual(self.nvublk("recover").out, "There is nothing to recover.\n")
+        state.write_text("{ \"format\": 99, \"attachments\": [] }")
+        self.start_daemon("--takeover")
+        self.assertIn("format 99", self.log())
+
+    def test_takeover_replaces_a_daemon(self):
+        target = self.target()
+        old = self.start_daemon()
+        self.attach(target)
+        new = self.start_daemon("--takeover")
+        self.assertEqual(old.wait(timeout=60), 0)
+        self.assertEqual(self.daemon_pid(), new.pid)
+        self.assertEqual(self.mounts(), [])
+        self.attach(target)
+
+    def test_takeover_of_nobody_just_starts(self):
+        self.start_daemon("--takeover")
+
+    def test_sigusr2_ends_a_daemon_without_devices_with_status_0(self):
+        daemon = self.start_daemon()
+        daemon.send_signal(signal.SIGUSR2)
+        self.assertEqual(daemon.wait(timeout=60), 0)
+        self.assertEqual(self.leftovers(), [])
+
+
+if __name__ == "__main__":
+    result = unittest.main(exit=False, verbosity=2).result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(77 if result.skipped and len(result.skipped) == result.testsRun else 0)

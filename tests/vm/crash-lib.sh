@@ -1,0 +1,77 @@
+# For tests of crashes: writers on an ext4 file system that know what must be there.
+# shellcheck shell=bash disable=SC2154
+
+mount_point=/mnt/crash
+readonly kWriters=/tmp/writers
+
+make_file_system() {
+  mkdir -p "$mount_point" "$kWriters" &&
+    mkfs.ext4 -q -F "$1" && mount -o errors=remount-ro "$1" "$mount_point"
+}
+
+# The file system has not been remounted read-only, and takes a file that is synced.
+still_writable() {
+  grep -q " $mount_point ext4 rw" /proc/mounts &&
+    timeout 60 dd if=/dev/zero of="$mount_point/probe" bs=4k count=1 conv=fsync status=none
+}
+
+# One writer whose data fio verifies, and one that makes and syncs a file after the other, and notes
+# each, outside of the file system, only when fsync has returned.
+start_writers() {
+  fio --name=verify --directory="$mount_point" --size=24m --rw=randrw --bsrange=4k-128k --direct=1 \
+    --ioengine=io_uring --iodepth=16 --verify=crc32c --verify_fatal=1 --fsync=16 --time_based \
+    --runtime=3600 --thread --output="$kWriters/fio.out" &
+  fio_pid=$!
+  : >"$kWriters/synced"
+  (
+    trap 'exit 0' TERM
+    number=0
+    while :; do
+      number=$((number + 1))
+      file=$mount_point/file-$((number % 200))
+      printf '%s %0200d\n' "$number" "$number" >"$file" && sync "$file" || exit 1
+      echo "$((number % 200)) $number" >>"$kWriters/synced"
+    done
+  ) &
+  sync_pid=$!
+  wait_until 60 test -s "$kWriters/synced"
+}
+
+# They stop for a moment, with nothing under way.
+rest_writers() { kill -STOP "$fio_pid" "$sync_pid" && sleep 1; }
+wake_writers() { kill -CONT "$fio_pid" "$sync_pid"; }
+
+writers_live() {
+  if kill -0 "$fio_pid" && kill -0 "$sync_pid"; then return 0; fi
+  cat "$kWriters/fio.out"
+  return 1
+}
+
+# They end in order: fio then verifies what it has written.
+end_writers() {
+  kill -TERM "$sync_pid" && wait "$sync_pid" || return 1
+  kill -INT "$fio_pid"
+  wait "$fio_pid"
+  local status=$?
+  # 128: ended by a signal, without an error of its own.
+  [ "$status" = 0 ] || [ "$status" = 128 ] || { cat "$kWriters/fio.out"; return 1; }
+  ! grep -E 'err= *[1-9]' "$kWriters/fio.out"
+}
+stop_writers() { kill -KILL "${fio_pid-}" "${sync_pid-}"; }
+
+# The last synced content of each file, or a later one, is there, read from the device.
+verify_writers() {
+  local slot number found missing=0
+  echo 3 >/proc/sys/vm/drop_caches
+  while read -r slot number; do
+    read -r found _ <"$mount_point/file-$slot" || found=0
+    [ "$found" -ge "$number" ] || { echo "file-$slot has $found, $number was synced"; missing=1; }
+  done < <(awk '{ last[$1] = $2 } END { for (s in last) print s, last[s] }' "$kWriters/synced")
+  echo "$(wc -l <"$kWriters/synced") synced files"
+  [ "$missing" = 0 ]
+}
+
+check_file_system() { umount "$mount_point" && e2fsck -f -n "$1"; }
+
+disable_namespace() { echo 0 >"$kNvmet/subsystems/$1/namespaces/$2/enable"; }
+enable_namespace() { echo 1 >"$kNvmet/subsystems/$1/namespaces/$2/enable"; }

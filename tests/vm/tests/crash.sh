@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# What outlives the daemon: ext4 is written while the daemon is killed, again and again, and while
+# it is replaced by another; devices whose target is away, or another; what nobody will resume.
+# VM_KILLS and VM_UPGRADES say how often; with VM_FULL, 50 and 20.
+set -u
+# shellcheck source=../lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=../crash-lib.sh
+. "$(dirname "$0")/../crash-lib.sh"
+clean_up() {
+  stop_writers
+  umount "$mount_point"
+  umount /mnt/small
+  nvublk detach --all --force
+  stop_daemon
+  stop_usual_target
+} >/dev/null 2>&1
+kills=${VM_KILLS:-$([ "${VM_FULL-}" = 1 ] && echo 50 || echo 3)}
+upgrades=${VM_UPGRADES:-$([ "${VM_FULL-}" = 1 ] && echo 20 || echo 2)}
+to=(-t tcp -a "$kAddress" -s "$kPort")
+
+# of_device PATH FIELD
+of_device() {
+  nvublk list -o json | jq -r --arg path "$1" --arg field "$2" \
+    '.devices[] | select(.device == $path) | .[$field]'
+}
+is() { [ "$(of_device "$1" state)" = "$2" ]; }
+not_mounted_by_fuse() { ! grep -q fuse.nvublk /proc/mounts; }
+no_loop_device() { [ "$(loop_devices)" = 0 ]; }
+fails() { ! "$@"; }
+
+kill_daemon() { kill -KILL "$daemon_pid" && wait_until 30 not_running "$daemon_pid"; }
+
+# The moment is random, but told, so that it can be had again.
+seed=${VM_SEED:-$$}
+RANDOM=$seed
+pause() { sleep "0.$(printf '%03d' $((RANDOM % 900)))"; }
+
+tell_round() {
+  echo "round $1 failed (VM_SEED=$seed)"
+  nvublk status
+  tail -n 10 "$kDaemonLog"
+}
+kill_round() {
+  pause
+  [ -n "$loses_no_request" ] || rest_writers
+  kill_daemon && wake_writers && start_daemon && wait_until 60 is "$device" live && still_writable
+}
+kill_rounds() {
+  local round
+  for ((round = 1; round <= $1; round++)); do
+    kill_round || { tell_round "$round of $1"; return 1; }
+  done
+}
+
+# As "systemctl restart" does it, and as "nvublkd --takeover" does.
+upgrade_round() {
+  local old=$daemon_pid
+  pause
+  if [ $(($1 % 2)) = 0 ]; then
+    "$NVUBLK_BIN/nvublkd" --socket "$NVUBLK_SOCKET" --takeover >>"$kDaemonLog" 2>&1 &
+    daemon_pid=$!
+    wait_until 30 not_running "$old" || return 1
+    wait_until 30 nvublk status || return 1
+  else
+    kill -USR2 "$old" && wait_until 30 not_running "$old" && start_daemon || return 1
+  fi
+  wait "$old" || { echo "the old daemon ended with $?"; return 1; }
+  wait_until 60 is "$device" live && still_writable
+}
+upgrade_rounds() {
+  local round
+  for ((round = 1; round <= $1; round++)); do
+    upgrade_round "$round" || { tell_round "$round of $1"; return 1; }
+  done
+}
+
+require "the modules load" load_modules ublk_drv nvmet-tcp
+require "the target starts" start_usual_target 256
+require "the daemon starts" start_daemon
+require "it attaches" attach "${to[@]}" -n "$kNqn:null4096" -c 1
+device=${devices[0]}
+# Older drivers lose a request that they just hand over when the server dies, and the device with
+# it: there the writers rest at that moment.
+loses_no_request=$(nvublk features -o json | jq -r '.ublk.flags[] | select(. == "QUIESCE")')
+require "the state is kept" test -s /run/nvublk/state.json
+require "a file system is made and mounted" make_file_system "$device"
+require "the writers start" start_writers
+
+check "the daemon is killed $kills times while ext4 is written" kill_rounds "$kills"
+check_equal "the number of the device stays" "$device" \
+  "$(nvublk list -o json | jq -r '.devices[].device')"
+check "no writer has seen an error" writers_live
+check "the daemon is replaced $upgrades times while ext4 is written" upgrade_rounds "$upgrades"
+check "nothing was under way when it was replaced" \
+  test "$(grep -c 'devices wait for the next daemon$' "$kDaemonLog")" = "$upgrades"
+check "no writer has seen an error" writers_live
+check "the writers end" end_writers
+check "everything that was synced is there" verify_writers
+check "the file system is sound" check_file_system "$device"
+check "the daemon's log has no error" fails grep -iE '\berror\b' "$kDaemonLog"
+check "detach" nvublk detach --all
+check_equal "no state is left" "" "$(find /run/nvublk -name 'state.json*')"
+
+# --- devices that cannot go on, and what is left behind -------------------------------------------
+require "it attaches" attach "${to[@]}" -n "$kNqn:brd" -c 1
+first=${devices[0]}
+require "and another" attach "${to[@]}" -n "$kNqn:null512" -c 1 --name second
+second=${devices[0]}
+dd if=/dev/urandom of=/tmp/data bs=64k count=4 status=none
+dd if=/tmp/data of="$second" bs=64k oflag=direct status=none
+withdraw "$kPort" "$kNqn:brd"
+kill_daemon
+require "a daemon starts" start_daemon
+check "the device whose target is there is resumed" wait_until 30 is "$second" live
+check "its data is there" cmp -n $((256 * 1024)) /tmp/data "$second"
+check_equal "the other one waits" recovering "$(of_device "$first" state)"
+check_match "and says for what" "controller cannot be reached" "$(of_device "$first" reason)"
+check_json "status says it, too" "$(nvublk status -o json)" \
+  '[.devices[] | select(.device == $path) | .state] == ["recovering"]' --arg path "$first"
+dd if="$first" of=/tmp/late bs=4k count=1 iflag=direct status=none &
+reader=$!
+offer "$kPort" "$kNqn:brd"
+check "it is resumed when its target is back" wait_until 30 is "$first" live
+check "who has waited gets data" wait "$reader"
+
+disable_namespace "$kNqn:brd" 1
+echo 12345678-1234-1234-1234-123456789abc >"$kNvmet/subsystems/$kNqn:brd/namespaces/1/device_uuid"
+kill_daemon
+dd if="$first" of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null &
+reader=$!
+enable_namespace "$kNqn:brd" 1
+require "a daemon starts" start_daemon
+check "a device whose namespace is another one fails" wait_until 30 is "$first" failed
+check_match "and says why" "another identity" "$(of_device "$first" reason)"
+check "who has waited gets an error" fails wait "$reader"
+check_match "recover says it, too" "another identity" "$(nvublk recover)"
+check "it is detached" nvublk detach "$first"
+
+kill_daemon
+echo '{ damaged' >/run/nvublk/state.json
+require "a daemon starts with a damaged state" start_daemon
+check "the damaged file is kept" test -s /run/nvublk/state.json.damaged
+report=$(nvublk recover --dry-run -o json)
+check_json "the device without state is reported" "$report" \
+  '[.orphans[] | select(.kind == "device") | .path] == [$path]' --arg path "$second"
+check_json "so is the file" "$report" '.problems | length == 1'
+check "a dry run changes nothing" test -b "$second"
+check_json "it is cleaned" "$(nvublk recover -o json)" '[.orphans[].cleaned] == [true]'
+check_match "there is nothing more" "nothing to recover" "$(nvublk recover)"
+wait_until 10 test ! -e "$second"
+check_nothing_left
+
+# --- FUSE ends with its daemon -------------------------------------------------------------------
+require "attach through FUSE" attach "${to[@]}" -n "$kNqn:brd" --frontend fuse
+check_json "it says that it does not outlive the daemon" "$(nvublk status -o json)" \
+  '[.devices[].outlives_daemon] == [false]'
+kill_daemon
+check "the mount is left behind" fails not_mounted_by_fuse
+require "a daemon starts" start_daemon
+check "the mount is taken away" not_mounted_by_fuse
+check "so is the loop device" wait_until 10 no_loop_device
+require "attach through FUSE" attach "${to[@]}" -n "$kNqn:brd" --frontend fuse
+kill -USR2 "$daemon_pid"
+check "it ends in order when the daemon is replaced" wait_until 30 not_running "$daemon_pid"
+check_nothing_left
+check_equal "no state is left" "" "$(find /run/nvublk -name 'state.json*' ! -name '*.damaged')"
+finish_tests
