@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/counter.h"
+#include "engine/counter_groups.h"
 #include "engine/dma_catalog.h"
 #include "engine/intrusive_list.h"
 #include "engine/mailbox.h"
@@ -126,6 +127,9 @@ class Reactor {
   Uring& ring() { return *ring_; }
   /// Memory that I/O on this shard uses for its data.
   DmaCatalog& dma_catalog() { return dma_catalog_; }
+  /// Counters of what the shard's code works with; the shard adds, any thread reads.
+  CounterGroups& counter_groups() { return counter_groups_; }
+  const CounterGroups& counter_groups() const { return counter_groups_; }
   /// The time this turn began or last looked at the clock.
   Instant now() const { return now_; }
 
@@ -186,6 +190,7 @@ class Reactor {
   Options options_;
   std::unique_ptr<Uring> ring_;
   DmaCatalog dma_catalog_;
+  CounterGroups counter_groups_;
   Mailbox mailbox_;
   TimerQueue timers_;
   WakeOp wake_;

@@ -161,6 +161,19 @@ Json device_json(const Attachment& attachment, const Attachment::Device& device)
   return json;
 }
 
+// {"rdma":[{"device","polls",...}]} of a shard that uses RDMA devices.
+void add_counter_groups(Json& entry, const CounterGroups& groups) {
+  for (std::size_t index = 0; index < groups.size(); index++) {
+    const CounterGroup& group = groups.at(index);
+    Json counted;
+    counted["device"] = group.name();
+    for (std::size_t each = 0; each < group.labels().size(); each++) {
+      counted[group.labels()[each]] = group.counter(each).get();
+    }
+    entry[group.kind()].push_back(std::move(counted));
+  }
+}
+
 Json daemon_json(const DaemonFacts& daemon, Instant now) {
   Json json;
   json["version"] = daemon.version;
@@ -170,13 +183,14 @@ Json daemon_json(const DaemonFacts& daemon, Instant now) {
   for (Shard* shard : daemon.shards) {
     Json entry;
     entry["id"] = shard->id();
-    entry["cpu"] = shard->cpu();
+    entry["cpu"] = shard->cpu() >= 0 ? Json(shard->cpu()) : Json(nullptr);
     entry["mode"] = idle_mode_name(shard->reactor().mode());
     const Reactor::Counters counters = shard->reactor().counters();
     entry["turns"] = counters.turns;
     entry["sleeps"] = counters.sleeps;
     entry["enters"] = counters.enters;
     entry["completions"] = counters.completions;
+    add_counter_groups(entry, shard->reactor().counter_groups());
     json["shards"].push_back(std::move(entry));
   }
   return json;

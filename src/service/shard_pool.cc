@@ -48,7 +48,11 @@ Result<std::unique_ptr<ShardPool>> ShardPool::start(const Options& options) {
   for (unsigned id = 0; id < count; id++) {
     Shard::Options io;
     io.id = id;
-    io.cpu = cpus.empty() ? -1 : cpus[id % cpus.size()];
+    // One that sleeps is better put by the scheduler: beside whom it wakes or is woken by, and not
+    // behind the application that waits for it.
+    if (options.mode == IdleMode::kBusy && !cpus.empty()) {
+      io.cpu = cpus[id % cpus.size()];
+    }
     io.name = "nvublk-io" + std::to_string(id);
     io.reactor.mode = options.mode;
     io.reactor.spin = options.spin;

@@ -229,8 +229,9 @@ std::string status_text(const Json& report) {
   const Json& daemon = report["daemon"];
   std::string shards;
   for (const Json& shard : daemon["shards"]) {
-    shards += (shards.empty() ? "" : ", ") + word(shard, "id") + " on CPU " + word(shard, "cpu") +
-              " (" + word(shard, "mode") + ")";
+    const bool pinned = shard.contains("cpu") && !shard["cpu"].is_null();
+    shards += (shards.empty() ? "" : ", ") + word(shard, "id") +
+              (pinned ? " on CPU " + word(shard, "cpu") : "") + " (" + word(shard, "mode") + ")";
   }
   std::string text = "nvublkd " + word(daemon, "version") + ", pid " + word(daemon, "pid") +
                      ", up " + word(daemon, "uptime_s") + " s, shards: " + shards + "\n";

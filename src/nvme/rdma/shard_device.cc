@@ -51,34 +51,13 @@ ShardDevice::ShardDevice(Reactor& reactor, ibv_context& context, const ibv_devic
       context_(context),
       attributes_(attributes),
       domain_(std::move(domain)),
+      counters_(reactor.counter_groups().get(kCounterKind, device_name(context), kCounterLabels)),
       memory_(reactor.dma_catalog(), *domain_, counters_.registrations),
       bounce_pool_(*domain_) {}
 
 ShardDevice::~ShardDevice() {
   CHECK(uses_ == 0);
-}
-
-RdmaDeviceStatistics ShardDevice::statistics() const {
-  return {.device = device_name(context_),
-          .completion_queues = static_cast<unsigned>(completion_queues_.size()),
-          .polls = counters_.polls.get(),
-          .idle_polls = counters_.idle_polls.get(),
-          .completions = counters_.completions.get(),
-          .interrupts = counters_.interrupts.get(),
-          .send_requests = counters_.send_requests.get(),
-          .receive_requests = counters_.receive_requests.get(),
-          .send_doorbells = counters_.send_doorbells.get(),
-          .receive_doorbells = counters_.receive_doorbells.get(),
-          .registrations = counters_.registrations.get(),
-          .copies = counters_.copies.get()};
-}
-
-std::vector<RdmaDeviceStatistics> device_statistics() {
-  std::vector<RdmaDeviceStatistics> result;
-  for (const auto& device : devices_of_this_shard()) {
-    result.push_back(device->statistics());
-  }
-  return result;
+  counters_.completion_queues.subtract(completion_queues_.size());
 }
 
 Result<CompletionQueue*> ShardDevice::reserve_completions(int entries) {
@@ -98,6 +77,7 @@ Result<CompletionQueue*> ShardDevice::reserve_completions(int entries) {
                     std::to_string(entries) + " entries; use a smaller --queue-size");
   }
   completion_queues_.push_back(std::move(*made));
+  counters_.completion_queues.add();
   return completion_queues_.back().get();
 }
 

@@ -54,7 +54,6 @@ class ShardDevice {
   MemoryTable& memory() { return memory_; }
   BouncePool& bounce_pool() { return bounce_pool_; }
   RdmaCounters& counters() { return counters_; }
-  RdmaDeviceStatistics statistics() const;
   /// A completion queue with room for `entries` more, which are reserved.
   Result<CompletionQueue*> reserve_completions(int entries);
 

@@ -63,10 +63,17 @@ std::unique_ptr<Shard> adopt() {
   return std::move(*shard);
 }
 
-rdma::RdmaDeviceStatistics statistics() {
-  const auto devices = rdma::device_statistics();
-  EXPECT_EQ(devices.size(), 1u);
-  return devices.empty() ? rdma::RdmaDeviceStatistics{} : devices.front();
+// A counter of the only device.
+std::uint64_t counted(Shard& shard, std::string_view label) {
+  const CounterGroups& groups = shard.reactor().counter_groups();
+  EXPECT_EQ(groups.size(), 1u);
+  for (std::size_t index = 0; index < rdma::kCounterLabels.size(); index++) {
+    if (rdma::kCounterLabels[index] == label) {
+      return groups.at(0).counter(index).get();
+    }
+  }
+  ADD_FAILURE() << "there is no counter " << label;
+  return 0;
 }
 
 class RdmaGuestTest : public testing::Test {
@@ -81,7 +88,8 @@ class RdmaGuestTest : public testing::Test {
   }
   void TearDown() override {
     initiator_.reset();
-    EXPECT_TRUE(rdma::device_statistics().empty()) << "the last queue pair takes the device along";
+    EXPECT_EQ(counted(*shard_, "completion_queues"), 0u)
+        << "the last queue pair takes the device along";
     shard_.reset();
   }
 
@@ -133,7 +141,7 @@ TEST_F(RdmaGuestTest, WritesAndReadsBack) {
   for (std::size_t i = 0; i < ios.size(); i++) {
     EXPECT_EQ(ios[i].data, std::vector<std::byte>(kBlock, static_cast<std::byte>(i)));
   }
-  EXPECT_LT(statistics().send_doorbells, statistics().send_requests)
+  EXPECT_LT(counted(*shard_, "send_doorbells"), counted(*shard_, "send_requests"))
       << "what is submitted in one turn is posted at once";
 }
 
@@ -147,7 +155,8 @@ TEST_F(RdmaGuestTest, MemoryOfTheCatalogIsUsedWhereItIs) {
   DmaRegion region = DmaRegion::allocate(std::size_t{2} * kBytes).value();
   DmaEntry entry(region);
   shard_->reactor().dma_catalog().add(entry);
-  const rdma::RdmaDeviceStatistics before = statistics();
+  const std::uint64_t registrations = counted(*shard_, "registrations");
+  const std::uint64_t copies = counted(*shard_, "copies");
   NamespaceIo subject(*controller, *controller->find_namespace(1), **queue);
   for (std::uint32_t i = 0; i < kBytes; i++) region.data()[i] = static_cast<std::byte>(i * 7 / 3);
   const iovec written{region.data(), kBytes};
@@ -169,8 +178,8 @@ TEST_F(RdmaGuestTest, MemoryOfTheCatalogIsUsedWhereItIs) {
     EXPECT_TRUE(read_io.status.ok());
     EXPECT_TRUE(std::equal(region.data(), region.data() + kBytes, region.data() + kBytes));
   }
-  EXPECT_EQ(statistics().registrations, before.registrations + 1);
-  EXPECT_EQ(statistics().copies, before.copies);
+  EXPECT_EQ(counted(*shard_, "registrations"), registrations + 1);
+  EXPECT_EQ(counted(*shard_, "copies"), copies);
   shard_->reactor().dma_catalog().remove(entry);
 }
 
@@ -203,7 +212,7 @@ TEST_F(RdmaGuestTest, OtherMemoryIsCopied) {
   ASSERT_TRUE(process_until(**queue, [&] { return read_io.done; }));
   EXPECT_TRUE(read_io.status.ok());
   EXPECT_TRUE(std::equal(out.begin() + 1, out.end(), in.begin() + 3));
-  EXPECT_GT(statistics().copies, 0u);
+  EXPECT_GT(counted(*shard_, "copies"), 0u);
 }
 
 TEST_F(RdmaGuestTest, QueuePairsBelongToTheThreadThatAllocatedThem) {
@@ -264,10 +273,10 @@ TEST_F(RdmaGuestTest, APollGroupPollsOneCompletionQueue) {
     completions += done;
   }
   EXPECT_EQ(completions, 64);
-  EXPECT_EQ(statistics().completion_queues, 1u) << "of the admin queue and both I/O queues";
-  EXPECT_GT(statistics().completions, 64u);
-  EXPECT_GE(statistics().polls, statistics().idle_polls);
-  EXPECT_GT(statistics().receive_doorbells, 0u);
+  EXPECT_EQ(counted(*shard_, "completion_queues"), 1u) << "of the admin queue and both I/O queues";
+  EXPECT_GT(counted(*shard_, "completions"), 64u);
+  EXPECT_GE(counted(*shard_, "polls"), counted(*shard_, "idle_polls"));
+  EXPECT_GT(counted(*shard_, "receive_doorbells"), 0u);
   queues.clear();
   EXPECT_EQ(group.destroy(), 0);
 }

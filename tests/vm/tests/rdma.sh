@@ -54,6 +54,12 @@ check_no_objects() {
   check_equal "nothing of RDMA is left $1" "$(printf '%s 0\n' qp cq mr pd cm_id)" "$(objects)"
 }
 
+# After fio has moved megabytes.
+status_counts_the_device() {
+  nvublk status -o json | jq -e '[.daemon.shards[].rdma[]? | select(.device == "rxe0")] |
+    length > 0 and (map(.completions) | add) > 100 and
+    all(.polls >= .idle_polls and .send_doorbells <= .send_requests and .receive_requests > 0)'
+}
 state_is() { [ "$(nvublk status -o json | jq -r '.controllers[0].state')" = "$1" ]; }
 try_device() {
   local name="$*"
@@ -115,6 +121,7 @@ check_match "without a target the error says so" 'nothing listens' \
 require "the target listens" start_rdma_ports
 
 try_device brd -i 2 --queues 2
+check "status counts the device's work" status_counts_the_device
 try_device null4096 -i 1
 check "attach over IPv6" attach -t rdma -a "$kRdmaAddress6" -s "$kRdmaPort6" -n "$kNqn:brd" \
   --depth 8
