@@ -161,8 +161,8 @@ void Verbs::passthru(CallId id, JsonFields& fields, bool io) {
   if (attachment == nullptr) {
     return;
   }
-  if (std::string reason = why_refused(command.sqe.opcode, io); !reason.empty()) {
-    fail_call(id, Error::make(ErrorCode::kUnsupported, std::move(reason)));
+  if (const std::string reason = why_refused(command.sqe.opcode, io); !reason.empty()) {
+    fail_call(id, Error::make(ErrorCode::kUnsupported, reason));
     return;
   }
   nvme::Controller& controller = attachment->controller();
