@@ -78,6 +78,12 @@ Status TcpSocket::prepare(const Options& options) {
   if (Status status = set_int_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); !status) {
     return status;
   }
+  // Closing throws away what was not sent yet. Otherwise the kernel would go on sending it, and
+  // deliver a write of this connection after the next one has carried out the same and later ones.
+  const linger abort_at_close{.l_onoff = 1, .l_linger = 0};
+  if (::setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort_at_close, sizeof(abort_at_close)) != 0) {
+    return fail_errno(errno, "cannot set SO_LINGER");
+  }
   if (options.tos >= 0) {
     const bool ipv6 = options.peer.family() == AF_INET6;
     if (Status status =
