@@ -61,7 +61,7 @@ ControllerInit::ControllerInit(const ControllerOptions& options, const Controlle
 std::span<const ControllerInit::Row> ControllerInit::rows() {
   using M = ControllerInit;
   // Steps that the rows jump back to: see keep_namespace_list, next_namespace.
-  static constexpr std::array<Row, 25> kRows = {{
+  static constexpr std::array<Row, 26> kRows = {{
       {"connect admin queue", "Base 2.1 §3.3.2.2", &M::connect_limit, &M::connect_admin, &M::next},
       {"Fabrics Connect", "Base 2.1 §6.3", &M::connect_limit, &M::fabrics_connect, &M::keep_cntlid},
       {"read CAP", "Base 2.1 §3.1.4.1", &M::command_limit, &M::get_cap, &M::keep_cap},
@@ -74,6 +74,8 @@ std::span<const ControllerInit::Row> ControllerInit::rows() {
       {"wait CSTS.RDY=1", "Base 2.1 §3.5.1", &M::ready_limit, &M::get_csts, &M::until_ready},
       {"identify controller", "Base 2.1 §5.1.13.2.1", &M::command_limit, &M::identify_controller,
        &M::keep_identify},
+      {"set host behavior", "Base 2.1 §5.1.25.1.14", &M::command_limit, &M::set_host_behavior,
+       &M::keep_retry_delays, true},
       {"read keep alive timeout", "Base 2.1 §5.1.25.1.15", &M::command_limit, &M::get_keep_alive,
        &M::keep_keep_alive, true},
       {"configure async events", "Base 2.1 §5.1.25.1.5", &M::command_limit, &M::configure_events,
@@ -271,6 +273,27 @@ StepNext ControllerInit::keep_identify(const ControlOutcome&) {
     return StepNext::fail(protocol("IOCCSZ is " + std::to_string(identify.ioccsz.get()) +
                                    ", too small for a command"));
   }
+  return StepNext::next();
+}
+
+// Only hosts that say so (ACRE) get retry delays. [Base 2.1 §5.1.25.1.14]
+std::optional<ControlAction> ControllerInit::set_host_behavior() {
+  profile_.retry_delays = false;
+  const spec::IdentifyController& identify = profile_.identify;
+  if (identify.crdt1.get() == 0 && identify.crdt2.get() == 0 && identify.crdt3.get() == 0) {
+    return std::nullopt;
+  }
+  spec::HostBehavior behavior;
+  behavior.acre = 1;
+  page_.fill(std::byte{0});
+  std::memcpy(page_.data(), &behavior, sizeof(behavior));
+  ControlAction action = admin_command(command::set_features(spec::FeatureId::kHostBehavior, 0));
+  action.data = std::span(page_).first<sizeof(behavior)>();
+  return action;
+}
+
+StepNext ControllerInit::keep_retry_delays(const ControlOutcome& outcome) {
+  profile_.retry_delays = !outcome.failure;
   return StepNext::next();
 }
 

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
+#include "engine/error.h"
 #include "engine/time.h"
 #include "nvme/nqn.h"
 #include "nvme/transport.h"
@@ -15,6 +18,16 @@ struct HostIdentity {
   HostId id;
 };
 
+/// What becomes of an I/O command that has no answer within ControllerOptions::io_timeout.
+enum class TimeoutAction : std::uint8_t {
+  kReset,  ///< all connections close, and recovery begins
+  kAbort,  ///< Abort is sent; a reset comes when that has not helped within admin_timeout
+  kNone,   ///< it is logged and may take for ever
+};
+/// "reset", "abort", "none".
+std::string_view timeout_action_name(TimeoutAction action);
+std::optional<TimeoutAction> timeout_action_from_name(std::string_view name);
+
 /// Options of one controller; the names follow nvme-cli, the defaults its kernel driver.
 struct ControllerOptions {
   std::string name;  ///< "nvublk0"
@@ -24,14 +37,14 @@ struct ControllerOptions {
   unsigned queue_size = 128;  ///< commands per I/O queue, 16 to 1024
   unsigned admin_queue_size = 32;
   bool disable_sq_flow_control = true;
-  milliseconds keep_alive{5000};  ///< 0: none
   std::string serial;  ///< any other serial number is refused; empty: any, when connecting first
-  seconds reconnect_delay{10};
+  seconds reconnect_delay{10};         ///< the longest pause between two attempts to reconnect
   seconds ctrl_loss_timeout{600};      ///< -1: for ever; 0: do not reconnect
   seconds fast_io_fail_timeout{-1};    ///< -1: off
   milliseconds connect_timeout{5000};  ///< each step of connecting, and Fabrics Connect
   milliseconds admin_timeout{15000};
   milliseconds io_timeout{30000};
+  TimeoutAction timeout_action = TimeoutAction::kReset;
   bool application_queues = false;  ///< I/O queue pairs are allocated by the application, none here
   bool discovery_allowed = false;   ///< the controller may be one of a discovery subsystem
   bool read_ana_log = true;         ///< else all namespaces count as optimized
@@ -41,5 +54,9 @@ struct ControllerOptions {
   /// 60 s.
   milliseconds shutdown_timeout{0};
 };
+
+/// Whether the times of `options` and what they say to do make sense together; the error says why
+/// they do not.
+Status check_policy(const ControllerOptions& options);
 
 }  // namespace nvublk::nvme

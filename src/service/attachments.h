@@ -12,6 +12,7 @@
 #include "nvme/pci_address.h"
 #include "service/attachment.h"
 #include "service/host_identity.h"
+#include "service/json.h"
 
 namespace nvublk::service {
 
@@ -53,6 +54,11 @@ class Attachments final : private AttachmentOwner {
   void keep_bound(const std::string& target, bool keep);
   /// A local drive has come: whoever lost it and asked for it (hotplug) gets it again.
   void drive_arrived(const nvme::PciAddress& address);
+  /// Changes the policy of the controllers that `target` selects: `policy` has the members of
+  /// read_policy() that change. `done` gets the policies that are in force then, or why they are
+  /// not; with several controllers, those before the one that failed have theirs.
+  void set_policy(const std::string& target, const Json& policy,
+                  std::function<void(Result<Json> report)> done);
   /// Detaches everything that can be; errors name what stays.
   void detach_all(bool force, DetachDone done);
 

@@ -152,7 +152,9 @@ struct IdentifyController {
   Le16 domainid;
   std::array<std::uint8_t, 10> reserved358{};
   Le128 megcap;
-  std::array<std::uint8_t, 128> reserved384{};
+  std::array<std::uint8_t, 2> reserved384{};
+  Le16 cqt;  ///< Command Quiesce Time in ms; 0: not reported
+  std::array<std::uint8_t, 124> reserved388{};
   std::uint8_t sqes = 0;  ///< log2 of bytes: required in 3:0, maximum in 7:4
   std::uint8_t cqes = 0;
   Le16 maxcmd;
@@ -294,6 +296,7 @@ static_assert(offsetof(IdentifyController, anatt) == 342);
 static_assert(offsetof(IdentifyController, anacap) == 343);
 static_assert(offsetof(IdentifyController, anagrpmax) == 344);
 static_assert(offsetof(IdentifyController, nanagrpid) == 348);
+static_assert(offsetof(IdentifyController, cqt) == 386);
 static_assert(offsetof(IdentifyController, sqes) == 512);
 static_assert(offsetof(IdentifyController, maxcmd) == 514);
 static_assert(offsetof(IdentifyController, nn) == 516);
