@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "engine/intrusive_list.h"
+#include "engine/time.h"
 
 namespace nvublk {
 
@@ -64,7 +65,8 @@ struct BlockRequest : ListHook<BlockRequestTag> {
   int error = 0;
 
   BlockQueue* queue = nullptr;  ///< back-end's: where it was submitted
-  std::uint32_t attempts = 0;   ///< back-end's: how often it was given to a device
+  std::uint32_t attempts = 0;   ///< back-end's: how often a device took it and may take it again
+  Instant retry_at{};           ///< back-end's: not to be given to a device again before
 };
 
 /// A back-end's queue on one shard. Shard-affine.

@@ -30,6 +30,8 @@ class Mailbox {
   unsigned deliver();
   /// Receiver only: announces that it is about to sleep. False if there is mail: do not sleep.
   bool prepare_sleep();
+  /// Receiver only: whether nothing has arrived; what is being posted may be missed.
+  bool empty() const { return head_.load(std::memory_order_relaxed) == nullptr; }
   void awake() { sleeping_.store(false, std::memory_order_relaxed); }
   /// Readable (8 bytes, an eventfd) after a post to a sleeping receiver.
   int wake_fd() const { return wake_fd_.get(); }

@@ -89,7 +89,7 @@ void Reactor::turn(bool may_sleep) {
   CHECK(!turning_);
   turning_ = true;
   turns_.add();
-  now_ = Clock::now();
+  now_ = clock();
   adapt_spin();
   unsigned progress = 0;
   // 1 mailbox
@@ -158,11 +158,15 @@ void Reactor::flush_all() {
   run_all(flushers_, [](Flusher& flusher) { flusher.flush(); });
 }
 
+bool Reactor::settled() {
+  return feeders_.empty() && flushers_.empty() && deferred_.empty() && mailbox_.empty();
+}
+
 bool Reactor::may_sleep_now() {
   if (!feeders_.empty() || !flushers_.empty() || !deferred_.empty()) {
     return false;
   }
-  if (options_.mode == IdleMode::kBusy) {
+  if (options_.mode == IdleMode::kBusy || options_.simulated_time != nullptr) {
     return false;
   }
   if (options_.mode == IdleMode::kAdaptive && now_ - last_progress_ < spin_) {

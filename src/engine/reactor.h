@@ -93,6 +93,9 @@ class Reactor {
     Duration spin =
         microseconds(50);  ///< adaptive: how long after the last event to go on spinning, at most
     Uring::Options ring{};
+    /// In simulations: the time, which whoever turns the reactor moves; it never sleeps then. Null:
+    /// the monotonic clock's.
+    const Instant* simulated_time = nullptr;
   };
   struct Counters {
     std::uint64_t turns = 0;
@@ -132,6 +135,14 @@ class Reactor {
   const CounterGroups& counter_groups() const { return counter_groups_; }
   /// The time this turn began or last looked at the clock.
   Instant now() const { return now_; }
+  /// The time at this moment.
+  Instant clock() const {
+    return options_.simulated_time != nullptr ? *options_.simulated_time : Clock::now();
+  }
+  /// Whether nothing is left to do before the next timer but what the kernel or others bring.
+  bool settled();
+  /// When the next timer is due, kNever if there is none.
+  Instant next_timer() { return timers_.next_deadline(); }
 
   void add_poller(Poller& poller) { pollers_.push_back(poller); }
   void remove_poller(Poller& poller) { IntrusiveList<Poller, PollerTag>::remove(poller); }
@@ -177,7 +188,8 @@ class Reactor {
   };
   static constexpr std::size_t kBatch = 512;
 
-  explicit Reactor(const Options& options) : options_(options), spin_(options.spin) {}
+  explicit Reactor(const Options& options)
+      : options_(options), now_(clock()), last_progress_(now_), spin_(options.spin) {}
   void arm_wake();
   unsigned reap_and_run();
   unsigned run_feeders();
@@ -199,8 +211,8 @@ class Reactor {
   bool stopping_ = false;
   bool turning_ = false;
   bool awake_on_progress_ = false;
-  Instant now_ = Clock::now();
-  Instant last_progress_ = now_;
+  Instant now_;
+  Instant last_progress_;
   bool slept_ = false;  ///< in the turn before
   Duration spin_{};     ///< adaptive: what pays now, up to Options::spin
   unsigned in_flight_ = 0;

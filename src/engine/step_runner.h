@@ -39,7 +39,7 @@ class StepRunner {
   StepRunner& operator=(const StepRunner&) = delete;
 
   /// Begins with row `first`.
-  void start(std::size_t first = 0) { apply(machine_.start(Clock::now(), first)); }
+  void start(std::size_t first = 0) { apply(machine_.start(reactor_.clock(), first)); }
   /// The outstanding payload's outcome. Late outcomes (after a deadline or a disconnect) are
   /// ignored by the caller: ask waiting() first.
   void finish(Outcome outcome) { report(Event::of(std::move(outcome))); }
@@ -62,7 +62,7 @@ class StepRunner {
     if (!machine_.running()) {
       return;
     }
-    apply(machine_.advance(event, Clock::now()));
+    apply(machine_.advance(event, reactor_.clock()));
   }
 
   void apply(const Action& action) {

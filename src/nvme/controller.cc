@@ -27,21 +27,8 @@ std::string name_of(const TransportId& id) {
 }
 
 Status check(const ControllerOptions& options) {
-  if (options.keep_alive.count() < 0) {
-    return fail(ErrorCode::kInvalidArgument, "the keep alive timeout is negative");
-  }
-  if (options.ctrl_loss_timeout.count() < -1 || options.fast_io_fail_timeout.count() < -1) {
-    return fail(ErrorCode::kInvalidArgument,
-                "ctrl-loss-tmo and fast_io_fail_tmo are numbers of seconds, or -1");
-  }
-  if (options.ctrl_loss_timeout.count() != 0 && options.reconnect_delay.count() < 1) {
-    return fail(ErrorCode::kInvalidArgument,
-                "the reconnect delay has to be at least 1 second, unless ctrl-loss-tmo is 0");
-  }
-  if (options.ctrl_loss_timeout.count() > 0 &&
-      options.fast_io_fail_timeout > options.ctrl_loss_timeout) {
-    return fail(ErrorCode::kInvalidArgument,
-                "fast_io_fail_tmo is longer than ctrl-loss-tmo; then it would never take effect");
+  if (Status status = check_policy(options); !status) {
+    return status;
   }
   if (Status status = check_nqn_usable(options.host.nqn, "the host NQN"); !status) {
     return status;
@@ -84,8 +71,11 @@ Controller::~Controller() = default;
 void Controller::connect(Done done) {
   impl_->connect(std::move(done));
 }
-void Controller::disconnect(Done done) {
-  impl_->disconnect(std::move(done));
+void Controller::disconnect(Done done, Duration limit) {
+  impl_->disconnect(std::move(done), limit);
+}
+void Controller::set_policy(const ControllerOptions& policy, Done done) {
+  impl_->set_policy(policy, std::move(done));
 }
 void Controller::fail_io(int error_number) {
   impl_->fail_io(error_number);

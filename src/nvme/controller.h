@@ -75,8 +75,9 @@ class Controller {
   /// everything is closed again, and the error names the step.
   void connect(Done done);
   /// Orderly shutdown (from any state; a hanging connect is given up): requests still held fail,
-  /// CC.SHN over a live admin queue with a deadline, then all connections close. Always ends.
-  void disconnect(Done done);
+  /// CC.SHN over a live admin queue, with a deadline for each step and `limit` for all, then all
+  /// connections close. Always ends.
+  void disconnect(Done done, Duration limit = Duration::max());
   /// From now on requests that wait or come fail with `error_number` (positive errno) instead of
   /// waiting for a connection, and those given to the device are abandoned with their connection.
   void fail_io(int error_number);
@@ -87,6 +88,11 @@ class Controller {
   void reset(Done done);
   /// While it waits to reconnect: waits no longer.
   void reconnect_now();
+  /// Has the times and actions of `policy` in force from now on: reconnect_delay,
+  /// ctrl_loss_timeout, fast_io_fail_timeout, keep_alive, io_timeout, admin_timeout and
+  /// timeout_action; its other members do not matter. Nothing changes when they do not make sense
+  /// together (check_policy). A live controller is told the keep alive timeout, and may refuse it.
+  void set_policy(const ControllerOptions& policy, Done done);
   /// Gives the controller up: all connections close without a shutdown, nothing is reconnected.
   void mark_failed(const Error& reason);
   /// Looks at all namespaces anew and updates namespaces(); while live. One that is asked for while

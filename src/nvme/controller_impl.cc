@@ -32,9 +32,12 @@ Controller::Impl::Impl(const ShardSet& shards, const ControllerOptions& options,
       // n entries hold n - 1 commands. [Base 2.1 §3.3.1.2.1]
       admin_queue_(*shards.control, 0, options.admin_queue_size - 1, options.admin_timeout, *this),
       admin_(admin_queue_, options.application_queues),
-      keep_alive_(admin_queue_),
+      keep_alive_(
+          admin_queue_,
+          [](const void* self) { return static_cast<const Impl*>(self)->answered_commands(); },
+          this),
       async_events_(admin_queue_, options.admin_timeout, *this),
-      reconnect_timer_([](Timer&, void* self) { static_cast<Impl*>(self)->start_init(); }, this),
+      wait_timer_([](Timer&, void* self) { static_cast<Impl*>(self)->recovery_step_done(); }, this),
       loss_timer_(
           [](Timer&, void* self) {
             auto* impl = static_cast<Impl*>(self);
@@ -42,10 +45,13 @@ Controller::Impl::Impl(const ShardSet& shards, const ControllerOptions& options,
                 Error::make(ErrorCode::kDisconnected, "the connection was lost")));
           },
           this),
-      fast_fail_timer_(
+      fast_fail_timer_([](Timer&, void* self) { static_cast<Impl*>(self)->fail_io_fast(); }, this),
+      shutdown_timer_(
           [](Timer&, void* self) {
-            for (IoSlot& slot : static_cast<Impl*>(self)->io_) {
-              slot.queue->fail_waiting(EIO);
+            auto* impl = static_cast<Impl*>(self);
+            if (impl->shutdown_runner_) {
+              impl->shutdown_runner_->disconnected(
+                  Error::make(ErrorCode::kTimeout, "it took too long"));
             }
           },
           this),
@@ -55,16 +61,17 @@ Controller::Impl::Impl(const ShardSet& shards, const ControllerOptions& options,
             impl->want_rescan(impl->announced_.missing());
           },
           this),
+      released_([](Deferred&, void* self) { static_cast<Impl*>(self)->check_released(); }, this),
       closed_([](Deferred&, void* self) { static_cast<Impl*>(self)->on_all_closed(); }, this),
       rescan_([](Deferred&, void* self) { static_cast<Impl*>(self)->begin_rescan(); }, this) {}
 
 Controller::Impl::~Impl() {
   CHECK(all_closed());
   cancel_sequences();
-  reactor_.cancel(reconnect_timer_);
-  reactor_.cancel(loss_timer_);
-  reactor_.cancel(fast_fail_timer_);
   reactor_.cancel(look_again_timer_);
+  cancel_recovery();
+  reactor_.cancel(shutdown_timer_);
+  reactor_.cancel(released_);
   reactor_.cancel(closed_);
   reactor_.cancel(rescan_);
   keep_alive_.stop();
@@ -128,9 +135,6 @@ void Controller::Impl::start_init() {
   closing_ = false;
   init_ = std::make_unique<ControllerInit>(options_, transport_->limits(), options_.io_queues);
   init_runner_ = std::make_unique<InitRunner>(reactor_, *init_, *this);
-  if (state_ == ControllerState::kReconnecting) {
-    reconnect_attempts_++;
-  }
   init_runner_->start();
 }
 
@@ -407,9 +411,16 @@ void Controller::Impl::connect_io_queues() {
   start.cntlid = init_->profile().cntlid;
   start.in_capsule_bytes = in_capsule_bytes();
   start.max_descriptors = max_descriptors();
+  if (init_->profile().retry_delays) {
+    const spec::IdentifyController& identify = init_->profile().identify;
+    for (std::uint8_t crd = 1; crd <= start.retry_delays.size(); crd++) {
+      start.retry_delays[crd - 1u] = milliseconds(identify.command_retry_delay_ms(crd));
+    }
+  }
   for (IoSlot& slot : io_) {
     slot.open = true;
     slot.live = false;
+    slot.released = false;
     slot.queue->start(start);
   }
 }
@@ -423,10 +434,15 @@ void Controller::Impl::io_queue_live(std::uint16_t qid, bool sq_flow_control_dis
   }
 }
 
-void Controller::Impl::io_queue_closed(std::uint16_t qid, const Error& reason) {
+void Controller::Impl::io_queue_closed(std::uint16_t qid, const Error& reason,
+                                       bool cut_off_writes) {
   IoSlot& slot = io_[qid - 1u];
   slot.open = false;
   slot.live = false;
+  slot.released = false;
+  if (cut_off_writes) {
+    cut_off_at_ = reactor_.clock();
+  }
   slot.failure = reason.text;
   if (!closing_ && !(shutdown_runner_ && shutdown_runner_->running())) {
     Error error = reason;
@@ -443,22 +459,37 @@ void Controller::Impl::ended(ControllerInit& machine) {
     rescan_ended(machine);
     return;
   }
-  if (machine.done()) {
-    profile_ = machine.profile();
-    if (profile_.quirks.any()) {
-      log_info("nvme",
-               options_.name + ": for this model of controller, nvublk " + profile_.quirks.text());
+  if (machine.failed()) {
+    if (recovering()) {
+      attempt_failed(machine.error());
+    } else {
+      last_error_ = machine.error();
+      close_all(machine.error());
     }
-    enter_live();
     return;
   }
-  last_error_ = machine.error();
-  close_all(machine.error());
+  profile_ = machine.profile();
+  if (profile_.quirks.any()) {
+    log_info("nvme",
+             options_.name + ": for this model of controller, nvublk " + profile_.quirks.text());
+  }
+  // Already now: what the recovery still waits for may take longer than the controller does.
+  keep_alive_.start(milliseconds(profile_.keep_alive_ms), milliseconds(profile_.keep_alive_ms));
+  if (recovering()) {
+    recovery_step_done();
+    return;
+  }
+  for (IoSlot& slot : io_) {
+    slot.queue->release();
+  }
+  enter_live();
 }
 
 void Controller::Impl::enter_live() {
   reactor_.cancel(loss_timer_);
   reactor_.cancel(fast_fail_timer_);
+  fast_failed_ = false;
+  cut_off_at_ = {};
   for (IoSlot& slot : io_) {
     slot.queue->fail_waiting(0);
   }
@@ -475,7 +506,6 @@ void Controller::Impl::enter_live() {
   note_used_options();
   set_state(ControllerState::kLive);
   admin_.open(profile_.identify.abort_limit_count());
-  keep_alive_.start(milliseconds(profile_.keep_alive_ms), milliseconds(profile_.keep_alive_ms));
   AsyncEvents::Limits events;
   events.requests = std::min(kAsyncEventRequests, profile_.identify.async_event_limit_count());
   events.ana_log_bytes = options_.read_ana_log ? profile_.identify.ana_log_bytes() : 0;

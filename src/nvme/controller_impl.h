@@ -18,6 +18,7 @@
 #include "nvme/io_queue.h"
 #include "nvme/io_queue_ledger.h"
 #include "nvme/keep_alive.h"
+#include "nvme/recovery.h"
 
 namespace nvublk::nvme {
 
@@ -25,18 +26,20 @@ class Controller::Impl final : public QueuePairOwner,
                                public IoQueueListener,
                                public AsyncEventListener,
                                public StepOwner<ControllerInit, ControlAction>,
-                               public StepOwner<ControllerShutdown, ControlAction> {
+                               public StepOwner<ControllerShutdown, ControlAction>,
+                               public StepOwner<Recovery, RecoveryAction> {
  public:
   Impl(const ShardSet& shards, const ControllerOptions& options,
        std::unique_ptr<Transport> transport, ControllerListener* listener);
   ~Impl();
 
   void connect(Done done);
-  void disconnect(Done done);
+  void disconnect(Done done, Duration limit);
   void fail_io(int error_number);
   void reset(Done done);
   void abandon(const Error& reason);
   void reconnect_now();
+  void set_policy(const ControllerOptions& policy, Done done);
   void rescan(Done done);
   bool closed() const { return all_closed() && !reactor_.scheduled(closed_); }
   const ControllerProfile& profile() const { return profile_; }
@@ -53,12 +56,14 @@ class Controller::Impl final : public QueuePairOwner,
  private:
   using InitRunner = StepRunner<ControllerInit, ControlAction, ControlOutcome>;
   using ShutdownRunner = StepRunner<ControllerShutdown, ControlAction, ControlOutcome>;
+  using RecoveryRunner = StepRunner<Recovery, RecoveryAction, RecoveryOutcome>;
 
   // What the control shard knows of an I/O queue.
   struct IoSlot {
     std::unique_ptr<IoQueue> queue;
     bool open = false;  ///< started, and not reported closed
     bool live = false;
+    bool released = false;  ///< sends what the block devices want
     std::string failure;
   };
 
@@ -67,7 +72,9 @@ class Controller::Impl final : public QueuePairOwner,
   void queue_disconnected(std::uint16_t qid, const Error& reason) override;
   // IoQueueListener
   void io_queue_live(std::uint16_t qid, bool sq_flow_control_disabled) override;
-  void io_queue_closed(std::uint16_t qid, const Error& reason) override;
+  void io_queue_closed(std::uint16_t qid, const Error& reason, bool cut_off_writes) override;
+  void io_queue_released(std::uint16_t qid) override;
+  void io_command_timed_out(std::uint16_t qid, std::uint16_t cid) override;
   // AsyncEventListener
   void namespaces_changed(const std::vector<std::uint32_t>& nsids) override;
   void event_received(const spec::AsyncEvent& event, std::span<const std::byte> log) override;
@@ -76,6 +83,8 @@ class Controller::Impl final : public QueuePairOwner,
   void ended(ControllerInit& machine) override;
   void perform(ControllerShutdown& machine, const ControlAction& action) override;
   void ended(ControllerShutdown& machine) override;
+  void perform(Recovery& machine, const RecoveryAction& action) override;
+  void ended(Recovery& machine) override;
 
   void set_state(ControllerState state);
   void start_init();
@@ -116,16 +125,30 @@ class Controller::Impl final : public QueuePairOwner,
   bool all_closed() const;
   void check_all_closed();
   void on_all_closed();
-  void schedule_reconnect();
+  bool recovering() const {
+    return state_ == ControllerState::kReconnecting || state_ == ControllerState::kResetting;
+  }
+  void begin_recovery(ControllerState state);
+  void attempt_failed(const Error& error);
+  void recovery_step_done();
+  void resume_io();
+  void check_released();
+  void arm_loss_timers();
+  void cancel_recovery();
+  void fail_io_fast();
+  void fail_all_io();
+  Instant old_commands_end() const;
   void give_up(const Error& reason);
+  void set_keep_alive(milliseconds wanted, Done done);
   void set_unavailable(ControllerState state);
-  void restart();
-  void reset_failed();
   void finish(Done& done, Status status);
   void finish_connect(Status status) { finish(connect_done_, std::move(status)); }
   void finish_disconnect();
   void cancel_sequences();
   void fill_step(ControllerStatus& status) const;
+  StepView running_step(std::string& name) const;
+  void fill_recovery(ControllerStatus& status) const;
+  std::uint64_t answered_commands() const;
 
   const ShardSet shards_;
   ControllerOptions options_;
@@ -156,6 +179,8 @@ class Controller::Impl final : public QueuePairOwner,
   std::unique_ptr<InitRunner> init_runner_;
   std::unique_ptr<ControllerShutdown> shutdown_;
   std::unique_ptr<ShutdownRunner> shutdown_runner_;
+  std::unique_ptr<Recovery> recovery_;  ///< the one that runs or the last one
+  std::unique_ptr<RecoveryRunner> recovery_runner_;
 
   Done connect_done_;
   Done disconnect_done_;
@@ -166,18 +191,21 @@ class Controller::Impl final : public QueuePairOwner,
   bool rescan_all_ = false;                  ///< of the one that is wanted
   std::vector<std::uint32_t> rescan_nsids_;  ///< else only these, in any order
   AnnouncedNamespaces announced_;
-  bool restart_ = false;              ///< reset: once all is closed, begin anew
   bool command_outstanding_ = false;  ///< a sequence's, perhaps of one that has ended
   bool closing_ = false;
   bool abandoned_ = false;  ///< fail_io was called: never reconnect
   bool closed_reported_ = false;
   std::optional<Error> last_error_;
   Instant lost_since_{};
-  unsigned reconnect_attempts_ = 0;
-  Timer reconnect_timer_;
+  Instant cut_off_at_{};  ///< when commands other than reads were last left without an answer
+  milliseconds old_keep_alive_{0};  ///< of the connection that was lost
+  bool fast_failed_ = false;        ///< fast_io_fail_tmo is over
+  Timer wait_timer_;                ///< the recovery's
   Timer loss_timer_;
   Timer fast_fail_timer_;
+  Timer shutdown_timer_;
   Timer look_again_timer_;
+  Deferred released_;
   Deferred closed_;
   Deferred rescan_;
 };

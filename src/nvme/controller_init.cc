@@ -92,7 +92,7 @@ std::span<const ControllerInit::Row> ControllerInit::rows() {
       {"configure arbitration", "Base 2.1 §5.1.25.1.1", &M::command_limit,
        &M::configure_arbitration, &M::keep_arbitration, true},
       {"set host behavior", "Base 2.1 §5.1.25.1.14", &M::command_limit, &M::set_host_behavior,
-       &M::next, true},
+       &M::keep_retry_delays, true},
       {"set host identifier", "Base 2.1 §5.1.25.1.28", &M::command_limit, &M::set_host_identifier,
        &M::next, true},
       {"identify NVM command set limits", "NVM 1.1 §4.1.5.4", &M::command_limit,

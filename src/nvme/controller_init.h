@@ -7,7 +7,7 @@
 //   cap = get(CAP); vs = get(VS); cc = get(CC)
 //   if cc.EN { set(CC.EN=0); await RDY=0 }
 //   set(CC.EN=1); await RDY=1
-//   identify controller; keep alive; async event configuration; queue count
+//   identify controller; host behavior; keep alive; async event configuration; queue count
 //   limits of the NVM command set; log pages and features that there are
 //   active namespaces; each namespace, its descriptors and its status; the ANA log
 //   connect the I/O queues
@@ -59,6 +59,7 @@ struct ControllerProfile {
   ArbitrationOptions arbitration;   ///< as it is in force
   std::uint32_t keep_alive_ms = 0;  ///< as granted
   std::uint32_t io_queue_count = 0;
+  bool retry_delays = false;                        ///< a status may name one of CRDT1 to CRDT3
   std::optional<std::uint64_t> append_limit_bytes;  ///< of Zone Append; once a namespace is zoned
   SupportedSet log_pages;                           ///< by LogPage
   SupportedSet features;                            ///< by FeatureId
@@ -117,6 +118,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   std::optional<ControlAction> configure_arbitration();
   StepNext keep_arbitration(const ControlOutcome& outcome);
   std::optional<ControlAction> set_host_behavior();
+  StepNext keep_retry_delays(const ControlOutcome& outcome);
   std::optional<ControlAction> set_host_identifier();
   std::optional<ControlAction> identify_nvm_controller();
   StepNext keep_nvm_limits(const ControlOutcome& outcome);

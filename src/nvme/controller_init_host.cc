@@ -46,18 +46,28 @@ StepNext ControllerInit::keep_arbitration(const ControlOutcome& outcome) {
   return StepNext::next();
 }
 
-// Without it, a controller refuses commands to namespaces that have guards of 32 or 64 bits.
-// [NVM 1.1 §4.1.3]
+// Only hosts that say so get retry delays (ACRE), and may use namespaces that have guards of 32 or
+// 64 bits (LBAFEE). [Base 2.1 §5.1.25.1.14; NVM 1.1 §4.1.3]
 std::optional<ControlAction> ControllerInit::set_host_behavior() {
-  if (profile_.discovery || !profile_.identify.supports_extended_lba_formats()) {
+  const spec::IdentifyController& identify = profile_.identify;
+  profile_.retry_delays = false;
+  spec::HostBehavior behavior;
+  behavior.acre =
+      identify.crdt1.get() != 0 || identify.crdt2.get() != 0 || identify.crdt3.get() != 0;
+  behavior.lbafee = !profile_.discovery && identify.supports_extended_lba_formats();
+  if (behavior.acre == 0 && behavior.lbafee == 0) {
     return std::nullopt;
   }
-  spec::HostBehavior behavior;
-  behavior.lbafee = 1;
   std::memcpy(page_.data(), &behavior, sizeof(behavior));
   ControlAction action = set_feature(spec::FeatureId::kHostBehavior, 0);
   action.data = std::span(page_).first(sizeof(behavior));
   return action;
+}
+
+StepNext ControllerInit::keep_retry_delays(const ControlOutcome& outcome) {
+  const auto* sent = reinterpret_cast<const spec::HostBehavior*>(page_.data());
+  profile_.retry_delays = !outcome.failure && sent->acre != 0;
+  return StepNext::next();
 }
 
 // Over a fabric, Connect has said it.

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
+#include "engine/error.h"
 #include "engine/time.h"
 #include "nvme/nqn.h"
 #include "nvme/transport.h"
@@ -14,6 +17,16 @@ struct HostIdentity {
   std::string nqn;
   HostId id;
 };
+
+/// What becomes of an I/O command that has no answer within ControllerOptions::io_timeout.
+enum class TimeoutAction : std::uint8_t {
+  kReset,  ///< all connections close, and recovery begins
+  kAbort,  ///< Abort is sent; a reset comes when that has not helped within admin_timeout
+  kNone,   ///< it is logged and may take for ever
+};
+/// "reset", "abort", "none".
+std::string_view timeout_action_name(TimeoutAction action);
+std::optional<TimeoutAction> timeout_action_from_name(std::string_view name);
 
 /// Which I/O command sets a controller is enabled with. [Base 2.1 §3.1.4.5]
 enum class CommandSets : std::uint8_t {
@@ -43,12 +56,13 @@ struct ControllerOptions {
   bool disable_sq_flow_control = true;
   milliseconds keep_alive{10000};  ///< 0: none
   std::string serial;  ///< any other serial number is refused; empty: any, when connecting first
-  seconds reconnect_delay{10};
+  seconds reconnect_delay{10};         ///< the longest pause between two attempts to reconnect
   seconds ctrl_loss_timeout{600};      ///< -1: for ever; 0: do not reconnect
   seconds fast_io_fail_timeout{-1};    ///< -1: off
   milliseconds connect_timeout{5000};  ///< each step of connecting, and Fabrics Connect
   milliseconds admin_timeout{30000};
   milliseconds io_timeout{30000};
+  TimeoutAction timeout_action = TimeoutAction::kReset;
   CommandSets command_sets = CommandSets::kAutomatic;
   ArbitrationOptions arbitration;
   bool log_errors = true;           ///< block requests that fail are logged, a few at a time
@@ -61,5 +75,9 @@ struct ControllerOptions {
   /// 60 s.
   milliseconds shutdown_timeout{0};
 };
+
+/// Whether the times of `options` and what they say to do make sense together; the error says why
+/// they do not.
+Status check_policy(const ControllerOptions& options);
 
 }  // namespace nvublk::nvme

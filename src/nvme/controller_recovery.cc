@@ -6,41 +6,26 @@
 
 #include "engine/check.h"
 #include "engine/log.h"
-#include "nvme/ana_log.h"
 #include "nvme/controller_impl.h"
-#include "nvme/spec/text.h"
 
 namespace nvublk::nvme {
 
-namespace {
-
-// The first attempt after a loss does not wait for the whole reconnect delay: most losses are
-// short.
-constexpr Duration kFirstReconnect = milliseconds(500);
-
-}  // namespace
-
 void Controller::Impl::connection_lost(const Error& reason) {
-  const bool was_live = state_ == ControllerState::kLive;
   last_error_ = reason;
-  if (was_live && options_.application_queues && options_.ctrl_loss_timeout.count() == 0) {
-    // The application decides what comes next: a reset, or a detach.
-    log_warning("nvme", options_.name + ": connection lost: " + reason.text);
-    set_state(ControllerState::kFailed);
-  } else if (was_live) {
-    log_warning("nvme", options_.name + ": connection lost: " + reason.text);
-    lost_since_ = Clock::now();
-    reconnect_attempts_ = 0;
-    set_state(ControllerState::kReconnecting);
-    if (options_.ctrl_loss_timeout.count() > 0) {
-      reactor_.arm(loss_timer_, lost_since_ + options_.ctrl_loss_timeout);
-    }
-    if (options_.fast_io_fail_timeout.count() >= 0) {
-      reactor_.arm(fast_fail_timer_, lost_since_ + options_.fast_io_fail_timeout);
-    }
-  }
   if (shutdown_runner_ && shutdown_runner_->running()) {
     shutdown_runner_->disconnected(reason);
+    return;
+  }
+  if (state_ == ControllerState::kLive) {
+    log_warning("nvme", options_.name + ": connection lost: " + reason.text);
+    if (!abandoned_ && options_.ctrl_loss_timeout.count() != 0) {
+      begin_recovery(ControllerState::kReconnecting);
+      return;
+    }
+    // Nothing more is tried. Applications decide themselves: a reset, or a detach.
+    set_state(ControllerState::kFailed);
+    fail_all_io();
+    close_all(reason);
     return;
   }
   if (init_runner_ && init_runner_->running()) {
@@ -51,7 +36,171 @@ void Controller::Impl::connection_lost(const Error& reason) {
     init_runner_->disconnected(std::move(error));
     return;
   }
+  if (recovering()) {
+    attempt_failed(reason);  // connected, but not live yet
+    return;
+  }
   close_all(reason);
+}
+
+void Controller::Impl::begin_recovery(ControllerState state) {
+  lost_since_ = reactor_.clock();
+  old_keep_alive_ = milliseconds(profile_.keep_alive_ms);
+  fast_failed_ = false;
+  const auto seed = static_cast<std::uint64_t>(lost_since_.time_since_epoch().count()) ^
+                    std::hash<std::string>()(options_.host.nqn + options_.name);
+  recovery_ = std::make_unique<Recovery>(options_.reconnect_delay,
+                                         state == ControllerState::kResetting, seed);
+  recovery_runner_ = std::make_unique<RecoveryRunner>(reactor_, *recovery_, *this);
+  set_state(state);
+  if (state == ControllerState::kReconnecting) {
+    arm_loss_timers();
+  }
+  recovery_runner_->start();
+  if (abandoned_) {  // by who was told of the new state
+    give_up(last_error_.value_or(Error::make(ErrorCode::kCancelled, "taken away by force")));
+  }
+}
+
+void Controller::Impl::perform(Recovery&, const RecoveryAction& action) {
+  reactor_.cancel(wait_timer_);
+  switch (action.kind) {
+    case RecoveryAction::Kind::kStopQueues:
+      close_all(last_error_.value_or(Error::make(ErrorCode::kCancelled, "reset")));
+      check_all_closed();
+      if (fast_failed_) {
+        fail_io_fast();
+      }
+      return;
+    case RecoveryAction::Kind::kWait:
+      reactor_.arm(wait_timer_, action.until);
+      return;
+    case RecoveryAction::Kind::kConnect:
+      start_init();
+      return;
+    case RecoveryAction::Kind::kResume:
+      resume_io();
+      return;
+  }
+}
+
+void Controller::Impl::recovery_step_done() {
+  if (recovering() && recovery_runner_->waiting()) {
+    recovery_runner_->finish(RecoveryOutcome{reactor_.clock(), {}, old_commands_end()});
+  }
+}
+
+// Until when the target may still carry out what the old connection left: it has to notice the
+// loss, within two keep alive timeouts of it (three if any command counts as one), and then needs
+// its Command Quiesce Time. One that does not report that time is taken to need none. Over PCIe,
+// CC.EN ends everything. [Base 2.1 §9.6.2]
+Instant Controller::Impl::old_commands_end() const {
+  const spec::IdentifyController& identify = profile_.identify;
+  if (cut_off_at_ == Instant{} || identify.cqt.get() == 0 || !transport_->limits().fabrics) {
+    return {};
+  }
+  const int timeouts = identify.traffic_based_keep_alive() ? 3 : 2;
+  return cut_off_at_ + timeouts * old_keep_alive_ + milliseconds(identify.cqt.get());
+}
+
+void Controller::Impl::attempt_failed(const Error& error) {
+  last_error_ = error;
+  if (state_ == ControllerState::kResetting) {
+    log_warning("nvme", options_.name + ": reset failed: " + error.text);
+    finish(reset_done_, std::unexpected(error));
+    // Applications decide themselves what comes next; devices wait as for any lost connection.
+    if (options_.ctrl_loss_timeout.count() == 0 || abandoned_) {
+      recovery_runner_->disconnected(error);
+      return;
+    }
+    lost_since_ = reactor_.clock();
+    set_state(ControllerState::kReconnecting);
+    arm_loss_timers();
+  } else {
+    log_warning("nvme", options_.name + ": reconnect attempt " +
+                            std::to_string(recovery_->attempts()) + " failed: " + error.text);
+  }
+  recovery_runner_->finish(RecoveryOutcome{reactor_.clock(), error, {}});
+}
+
+// Each queue sends first what it has held, then what came later.
+void Controller::Impl::resume_io() {
+  for (IoSlot& slot : io_) {
+    slot.queue->fail_waiting(0);
+    slot.queue->release();
+  }
+  reactor_.defer(released_);
+}
+
+void Controller::Impl::io_queue_released(std::uint16_t qid) {
+  io_[qid - 1u].released = io_[qid - 1u].open;
+  check_released();
+}
+
+void Controller::Impl::check_released() {
+  if (recovering() && recovery_->step() == Recovery::kResume &&
+      std::ranges::all_of(io_, [](const IoSlot& slot) { return slot.released; })) {
+    recovery_step_done();
+  }
+}
+
+void Controller::Impl::ended(Recovery& machine) {
+  if (machine.done()) {
+    enter_live();
+    return;
+  }
+  const Error& reason = machine.error();
+  log_error("nvme", options_.name + ": given up: " + reason.text);
+  last_error_ = reason;
+  cancel_recovery();
+  set_state(ControllerState::kFailed);
+  fail_all_io();
+  finish(reset_done_, std::unexpected(reason));
+  if (!all_closed()) {
+    close_all(reason);
+  }
+}
+
+// What fail_io() was called with stays.
+void Controller::Impl::fail_all_io() {
+  for (IoSlot& slot : io_) {
+    if (!abandoned_) {
+      slot.queue->fail_all(EIO);
+    }
+  }
+}
+
+void Controller::Impl::arm_loss_timers() {
+  reactor_.cancel(loss_timer_);
+  reactor_.cancel(fast_fail_timer_);
+  if (options_.ctrl_loss_timeout.count() >= 0) {
+    reactor_.arm(loss_timer_, lost_since_ + options_.ctrl_loss_timeout);
+  }
+  if (options_.fast_io_fail_timeout.count() >= 0) {
+    reactor_.arm(fast_fail_timer_, lost_since_ + options_.fast_io_fail_timeout);
+  }
+}
+
+void Controller::Impl::fail_io_fast() {
+  fast_failed_ = true;
+  for (IoSlot& slot : io_) {
+    slot.queue->fail_waiting(EIO);
+  }
+}
+
+void Controller::Impl::cancel_recovery() {
+  if (recovery_runner_) {
+    recovery_runner_->cancel();
+  }
+  reactor_.cancel(wait_timer_);
+  reactor_.cancel(loss_timer_);
+  reactor_.cancel(fast_fail_timer_);
+}
+
+void Controller::Impl::give_up(const Error& reason) {
+  if (recovering()) {
+    recovery_runner_->disconnected(reason);
+  }
 }
 
 // Begins to close every queue; on_all_closed() says what comes after.
@@ -107,17 +256,13 @@ void Controller::Impl::on_all_closed() {
       finish_connect(std::unexpected(*last_error_));
       return;
     case ControllerState::kReconnecting:
-      schedule_reconnect();
+    case ControllerState::kResetting:
+      if (recovery_->step() == Recovery::kStop) {
+        recovery_step_done();
+      }
       return;
     case ControllerState::kDeleting:
       finish_disconnect();
-      return;
-    case ControllerState::kResetting:
-      if (std::exchange(restart_, false)) {
-        restart();
-      } else {
-        reset_failed();
-      }
       return;
     case ControllerState::kNew:
     case ControllerState::kLive:
@@ -126,43 +271,10 @@ void Controller::Impl::on_all_closed() {
   }
 }
 
-void Controller::Impl::schedule_reconnect() {
-  if (abandoned_ || options_.ctrl_loss_timeout.count() == 0) {
-    give_up(*last_error_);
-    return;
-  }
-  const Duration delay = reconnect_attempts_ == 0
-                             ? std::min<Duration>(kFirstReconnect, options_.reconnect_delay)
-                             : Duration(options_.reconnect_delay);
-  if (reconnect_attempts_ > 0) {
-    log_warning("nvme", options_.name + ": reconnect attempt " +
-                            std::to_string(reconnect_attempts_) + " failed: " + last_error_->text);
-  }
-  reactor_.arm_after(reconnect_timer_, delay);
-}
-
 void Controller::Impl::reconnect_now() {
   CHECK_ON(*shards_.control);
-  if (reconnect_timer_.armed()) {
-    reactor_.arm(reconnect_timer_, Clock::now());
-  }
-}
-
-void Controller::Impl::give_up(const Error& reason) {
-  if (state_ != ControllerState::kReconnecting) {
-    return;
-  }
-  log_error("nvme", options_.name + ": given up: " + reason.text);
-  last_error_ = reason;
-  reactor_.cancel(reconnect_timer_);
-  reactor_.cancel(loss_timer_);
-  reactor_.cancel(fast_fail_timer_);
-  set_state(ControllerState::kFailed);
-  for (IoSlot& slot : io_) {
-    slot.queue->fail_all(EIO);
-  }
-  if (!all_closed()) {
-    close_all(reason);
+  if (wait_timer_.armed() && recovering() && recovery_->step() == Recovery::kPause) {
+    reactor_.arm(wait_timer_, reactor_.clock());
   }
 }
 
@@ -172,21 +284,20 @@ void Controller::Impl::fail_io(int error_number) {
   for (IoSlot& slot : io_) {
     slot.queue->fail_all(error_number);
   }
+  const Error forced = Error::make(ErrorCode::kCancelled, "the device is taken away by force");
   if (state_ == ControllerState::kLive) {
-    connection_lost(Error::make(ErrorCode::kCancelled, "the device is taken away by force"));
-  } else if (state_ == ControllerState::kReconnecting) {
-    give_up(last_error_.value_or(Error::make(ErrorCode::kCancelled, "taken away by force")));
+    connection_lost(forced);
+  } else {
+    give_up(last_error_.value_or(forced));
   }
 }
 
-void Controller::Impl::disconnect(Done done) {
+void Controller::Impl::disconnect(Done done, Duration limit) {
   CHECK_ON(*shards_.control);
   CHECK(!disconnect_done_);
   disconnect_done_ = std::move(done);
   const bool was_live = state_ == ControllerState::kLive;
-  reactor_.cancel(reconnect_timer_);
-  reactor_.cancel(loss_timer_);
-  reactor_.cancel(fast_fail_timer_);
+  cancel_recovery();
   const Status detached =
       nvublk::fail(ErrorCode::kCancelled, "detached before the connection was complete");
   finish_connect(detached);
@@ -214,10 +325,12 @@ void Controller::Impl::disconnect(Done done) {
       options_.admin_timeout, profile_.identify.rtd3e.get(), options_.shutdown_timeout,
       !profile_.quirks.has(Quirk::kNoShutdownStatus));
   shutdown_runner_ = std::make_unique<ShutdownRunner>(reactor_, *shutdown_, *this);
+  reactor_.arm(shutdown_timer_, instant_after(reactor_.clock(), limit));
   shutdown_runner_->start();
 }
 
 void Controller::Impl::ended(ControllerShutdown& machine) {
+  reactor_.cancel(shutdown_timer_);
   if (machine.failed()) {
     log_warning("nvme", options_.name + ": shutdown was not orderly: " + machine.error().text +
                             " (" + machine.error().step + ")");
@@ -227,75 +340,6 @@ void Controller::Impl::ended(ControllerShutdown& machine) {
 
 void Controller::Impl::finish_disconnect() {
   finish(disconnect_done_, {});
-}
-
-void Controller::Impl::fill_step(ControllerStatus& status) const {
-  const Instant now = Clock::now();
-  StepView step;
-  if (reconnect_timer_.armed()) {
-    step = {"wait to reconnect", "", lost_since_, reconnect_timer_.deadline()};
-  } else if (shutdown_ && shutdown_->running()) {
-    step = {shutdown_->step_name(), shutdown_->step_spec(), shutdown_->step_since(),
-            shutdown_->step_deadline()};
-  } else if (init_ && init_->running()) {
-    step = {init_->step_name(), init_->step_spec(), init_->step_since(), init_->step_deadline()};
-  } else {
-    return;
-  }
-  status.step = step.name;
-  if (const StepView inner = admin_queue_.connect_step();
-      *inner.name != '\0' && init_ && init_->running() && init_->step() == 0) {
-    step = inner;
-    status.step += ": ";
-    status.step += inner.name;
-  }
-  status.step_spec = step.spec;
-  status.step_since_ms = milliseconds_between(step.since, now);
-  if (step.deadline != kNever) {
-    status.step_deadline_ms = milliseconds_between(now, step.deadline);
-  }
-}
-
-ControllerStatus Controller::Impl::status() const {
-  ControllerStatus status;
-  status.name = options_.name;
-  status.state = state_;
-  fill_step(status);
-  status.last_error = last_error_;
-  status.reconnect_attempts = reconnect_attempts_;
-  status.options = used_;
-  status.cntlid = profile_.cntlid;
-  status.model = spec::printable_text(profile_.identify.mn);
-  status.serial = spec::printable_text(profile_.identify.sn);
-  status.firmware = spec::printable_text(profile_.identify.fr);
-  if (profile_.vs.raw != 0) {
-    status.version = std::to_string(profile_.vs.major_version()) + "." +
-                     std::to_string(profile_.vs.minor_version());
-  }
-  status.keep_alive_ms = profile_.keep_alive_ms;
-  status.sq_flow_control_disabled = sq_flow_control_disabled_;
-  QueueStatus admin = admin_queue_.status();
-  admin.failure = admin_failure_;
-  status.queues.push_back(std::move(admin));
-  for (const IoSlot& slot : io_) {
-    QueueStatus queue = slot.queue->queue_pair().status();
-    queue.shard = static_cast<int>(slot.queue->queue_pair().shard().id());
-    queue.failure = slot.failure;
-    status.queues.push_back(std::move(queue));
-  }
-  for (const std::unique_ptr<Namespace>& each : namespaces_) {
-    NamespaceStatus entry;
-    entry.nsid = each->nsid();
-    entry.size_blocks = each->geometry().size_blocks;
-    entry.block_size_bytes = each->geometry().block_size_bytes;
-    entry.uuid = each->identity().uuid;
-    entry.nguid = each->identity().nguid;
-    entry.eui64 = each->identity().eui64;
-    entry.state = each->unusable().empty() ? "live" : "unusable: " + each->unusable();
-    entry.ana_state = ana_state_name(each->ana_state());
-    status.namespaces.push_back(std::move(entry));
-  }
-  return status;
 }
 
 }  // namespace nvublk::nvme

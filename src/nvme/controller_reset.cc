@@ -41,39 +41,9 @@ void Controller::Impl::reset(Done done) {
   }
   CHECK(!reset_done_);
   reset_done_ = std::move(done);
-  restart_ = true;
+  last_error_ = Error::make(ErrorCode::kCancelled, "the controller is reset");
   end_rescans(nvublk::fail(ErrorCode::kCancelled, "the controller is reset"));
-  set_state(ControllerState::kResetting);
-  if (closing_) {
-    check_all_closed();  // of a failed controller: what is left closes, or has closed
-    return;
-  }
-  close_all(Error::make(ErrorCode::kCancelled, "the controller is reset"));
-}
-
-void Controller::Impl::restart() {
-  start_init();
-}
-
-// Applications decide themselves what comes next; devices wait as for any lost connection.
-void Controller::Impl::reset_failed() {
-  const Error reason = last_error_.value_or(Error::make(ErrorCode::kCancelled, "reset"));
-  log_warning("nvme", options_.name + ": reset failed: " + reason.text);
-  if (options_.ctrl_loss_timeout.count() == 0 || abandoned_) {
-    set_state(ControllerState::kFailed);
-    for (IoSlot& slot : io_) {
-      slot.queue->fail_all(EIO);
-    }
-  } else {
-    lost_since_ = Clock::now();
-    reconnect_attempts_ = 0;
-    set_state(ControllerState::kReconnecting);
-    if (options_.ctrl_loss_timeout.count() > 0) {
-      reactor_.arm(loss_timer_, lost_since_ + options_.ctrl_loss_timeout);
-    }
-    schedule_reconnect();
-  }
-  finish(reset_done_, std::unexpected(reason));
+  begin_recovery(ControllerState::kResetting);
 }
 
 void Controller::Impl::abandon(const Error& reason) {
@@ -84,10 +54,7 @@ void Controller::Impl::abandon(const Error& reason) {
   log_warning("nvme", options_.name + ": failed: " + reason.text);
   last_error_ = reason;
   abandoned_ = !options_.application_queues;
-  restart_ = false;
-  reactor_.cancel(reconnect_timer_);
-  reactor_.cancel(loss_timer_);
-  reactor_.cancel(fast_fail_timer_);
+  cancel_recovery();
   set_state(ControllerState::kFailed);
   for (IoSlot& slot : io_) {
     slot.queue->fail_all(EIO);

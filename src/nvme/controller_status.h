@@ -57,6 +57,18 @@ struct NamespaceStatus {
   std::string ana_state;  ///< "optimized", "non-optimized", ...
 };
 
+/// How a lost connection, or a reset, is being mended.
+struct RecoveryStatus {
+  std::string step;            ///< of Recovery
+  std::string reason;          ///< why the connection was lost, or the last attempt failed
+  std::uint64_t since_ms = 0;  ///< how long ago the connection was lost
+  unsigned attempts = 0;       ///< that have begun
+  std::optional<std::uint64_t> next_attempt_ms;  ///< until the next one, while it waits for that
+  std::optional<std::uint64_t> gives_up_ms;      ///< until ctrl-loss-tmo
+  std::optional<std::uint64_t> io_fails_ms;      ///< until fast_io_fail_tmo
+  bool io_fails = false;                         ///< fast_io_fail_tmo is over: I/O does not wait
+};
+
 struct ControllerStatus {
   std::string name;
   ControllerState state = ControllerState::kNew;
@@ -65,8 +77,9 @@ struct ControllerStatus {
   std::uint64_t step_since_ms = 0;                ///< how long it has been running
   std::optional<std::uint64_t> step_deadline_ms;  ///< how long until it is given up
   std::optional<Error> last_error;                ///< why it left kLive or failed
-  unsigned reconnect_attempts = 0;
-  ControllerOptions options;  ///< as they are in force, after clamping
+  unsigned reconnect_attempts = 0;                ///< of the recovery that runs, or ran last
+  std::optional<RecoveryStatus> recovery;         ///< while one runs
+  ControllerOptions options;                      ///< as they are in force, after clamping
   std::uint16_t cntlid = 0;
   std::string model;
   std::string serial;

@@ -18,12 +18,20 @@ namespace nvublk::nvme {
 class IoQueueListener {
  public:
   virtual void io_queue_live(std::uint16_t qid, bool sq_flow_control_disabled) = 0;
-  /// Exactly once for every start(): the queue is closed, for this reason.
-  virtual void io_queue_closed(std::uint16_t qid, const Error& reason) = 0;
+  /// Exactly once for every start(): the queue is closed, for this reason. `cut_off_writes`: see
+  /// QueuePair.
+  virtual void io_queue_closed(std::uint16_t qid, const Error& reason, bool cut_off_writes) = 0;
+  /// release() has taken effect.
+  virtual void io_queue_released(std::uint16_t qid) = 0;
+  /// See QueuePairOwner::command_timed_out.
+  virtual void io_command_timed_out(std::uint16_t qid, std::uint16_t cid) = 0;
 
  protected:
   ~IoQueueListener() = default;
 };
+
+/// As `options` have them.
+CommandTimeouts command_timeouts(const ControllerOptions& options);
 
 class IoQueue final : private QueuePairOwner, private QueueConnect::Listener {
  public:
@@ -36,9 +44,13 @@ class IoQueue final : private QueuePairOwner, private QueueConnect::Listener {
     std::uint16_t cntlid = 0;
     std::uint32_t in_capsule_bytes = 0;
     std::uint32_t max_descriptors = 1;
+    RetryDelays retry_delays{};
   };
-  /// Control shard: posted to the queue's shard.
+  /// Control shard, as all that follow: posted to the queue's shard. Once live, the queue holds its
+  /// block requests back until release().
   void start(const Start& parameters);
+  void release();
+  void set_timeouts(const CommandTimeouts& timeouts);
   void stop(const Error& reason);
   void fail_waiting(int error_number);
   void fail_all(int error_number);
@@ -50,6 +62,7 @@ class IoQueue final : private QueuePairOwner, private QueueConnect::Listener {
  private:
   void queue_connected(std::uint16_t qid) override;
   void queue_disconnected(std::uint16_t qid, const Error& reason) override;
+  void command_timed_out(std::uint16_t qid, std::uint16_t cid) override;
   void queue_live(bool sq_flow_control_disabled) override;
 
   Shard& control_;

@@ -17,17 +17,20 @@ QueuePair::QueuePair(Shard& shard, std::uint16_t qid, std::uint32_t depth, Durat
                      QueuePairOwner& owner, const QueuePairPolicy& policy)
     : shard_(shard),
       qid_(qid),
-      command_timeout_(command_timeout),
+      timeouts_{.io = command_timeout},
       owner_(owner),
       policy_(policy),
       requests_(depth),
       timer_([](Timer&, void* self) { static_cast<QueuePair*>(self)->on_timer(); }, this),
+      retry_timer_([](Timer&, void* self) { static_cast<QueuePair*>(self)->on_retry_timer(); },
+                   this),
       closed_([](Deferred&, void* self) { static_cast<QueuePair*>(self)->on_closed(); }, this) {}
 
 QueuePair::~QueuePair() {
   CHECK(state() == QueueState::kDisconnected && outstanding_.empty() && waiting_.empty() &&
-        slot_waiters_.empty());
+        delayed_.empty() && slot_waiters_.empty());
   shard_.reactor().cancel(timer_);
+  shard_.reactor().cancel(retry_timer_);
   shard_.reactor().cancel(closed_);
 }
 
@@ -70,6 +73,12 @@ void QueuePair::set_live() {
     state_.store(QueueState::kLive, std::memory_order_relaxed);
     pump();
   }
+}
+
+void QueuePair::release() {
+  CHECK_ON(shard_);
+  held_ = false;
+  pump();
 }
 
 void QueuePair::submit(Request& request, Duration timeout) {
@@ -116,6 +125,7 @@ void QueuePair::fail_slot_waiters() {
 void QueuePair::send(Request& request, Duration timeout) {
   Reactor& reactor = shard_.reactor();
   request.deadline = timeout == Duration::zero() ? kNever : reactor.now() + timeout;
+  request.abort_sent = false;
   if (request.deadline != kNever && (!timer_.armed() || timer_.deadline() > request.deadline)) {
     reactor.arm(timer_, request.deadline);
   }
@@ -147,7 +157,7 @@ void QueuePair::start_block(BlockRequest& block, Request& request) {
   request.block = &block;
   static_cast<NamespaceQueue*>(block.queue)->build(block, request);
   shard_.reactor().add_in_flight(1);
-  send(request, command_timeout_);
+  send(request, timeouts_.io);
 }
 
 void QueuePair::pump() {
@@ -182,6 +192,7 @@ void QueuePair::fail_waiters() {
   if (error == 0) {
     return;
   }
+  undelay();
   while (!waiting_.empty()) {
     BlockRequest& block = waiting_.pop_front();
     block.error = error;
@@ -193,12 +204,14 @@ void QueuePair::fail_waiters() {
 void QueuePair::fail_retired() {
   CHECK_ON(shard_);
   IntrusiveList<BlockRequest, BlockRequestTag> ended;
-  for (auto at = waiting_.begin(); at != waiting_.end();) {
-    BlockRequest& block = *at;
-    ++at;
-    if (static_cast<NamespaceQueue*>(block.queue)->retired() != 0) {
-      IntrusiveList<BlockRequest, BlockRequestTag>::remove(block);
-      ended.push_back(block);
+  for (auto* list : {&waiting_, &delayed_}) {
+    for (auto at = list->begin(); at != list->end();) {
+      BlockRequest& block = *at;
+      ++at;
+      if (static_cast<NamespaceQueue*>(block.queue)->retired() != 0) {
+        IntrusiveList<BlockRequest, BlockRequestTag>::remove(block);
+        ended.push_back(block);
+      }
     }
   }
   while (!ended.empty()) {
@@ -235,7 +248,7 @@ void QueuePair::complete(Request& request, spec::NvmeStatus status,
   if (BlockRequest* block = std::exchange(request.block, nullptr)) {
     requests_.release(request);
     shard_.reactor().remove_in_flight(1);
-    complete_block(*block, status);
+    complete_block(*block, status, request.abort_sent);
     return;
   }
   const Request::Done done = request.done;
@@ -244,11 +257,11 @@ void QueuePair::complete(Request& request, spec::NvmeStatus status,
   done(context, status, entry);
 }
 
-void QueuePair::complete_block(BlockRequest& block, spec::NvmeStatus status) {
+void QueuePair::complete_block(BlockRequest& block, spec::NvmeStatus status, bool aborted) {
   if (status.ok()) {
     block.error = 0;
-  } else if (should_retry(block, status)) {
-    waiting_.push_front(block);
+  } else if (should_retry(block, status, aborted)) {
+    retry(block, status);
     return;
   } else if (const int retired = static_cast<NamespaceQueue*>(block.queue)->retired()) {
     block.error = retired;
@@ -257,18 +270,6 @@ void QueuePair::complete_block(BlockRequest& block, spec::NvmeStatus status) {
     log_failure(block, status);
   }
   block.done(block);
-}
-
-bool QueuePair::should_retry(const BlockRequest& block, spec::NvmeStatus status) const {
-  if (status.dnr() || block.attempts > policy_.retries || fail_all_error_ != 0 ||
-      static_cast<NamespaceQueue*>(block.queue)->retired() != 0) {
-    return false;
-  }
-  return status.is(spec::GenericStatus::kTransientTransportError) ||
-         status.is(spec::GenericStatus::kCommandInterrupted) ||
-         status.is(spec::GenericStatus::kNamespaceNotReady) ||
-         status.is(spec::GenericStatus::kAbortedSqDeletion) ||
-         status.sct() == spec::StatusCodeType::kPath;
 }
 
 void QueuePair::log_failure(const BlockRequest& block, spec::NvmeStatus status) {
@@ -290,18 +291,26 @@ void QueuePair::log_failure(const BlockRequest& block, spec::NvmeStatus status) 
   log_warning("nvme", text.data());
 }
 
+bool QueuePair::may_change_media(const Request& request) const {
+  const bool reads = request.sqe.direction() == spec::DataDirection::kControllerToHost;
+  return qid_ != 0 && !reads && !request.sqe.is_fabrics();
+}
+
 // The block layer's commands go back to the head of those that wait, oldest first; the others end
 // here with a path error. The transport has let go of all of them.
 void QueuePair::requeue_outstanding() {
   IntrusiveList<BlockRequest, BlockRequestTag> again;
   IntrusiveList<Request, RequestTag> ended;
   ended.splice_front(outstanding_);
+  cut_off_writes_ = false;
   while (!ended.empty()) {
     Request& request = ended.pop_front();
     outstanding_count_.subtract();
+    cut_off_writes_ = cut_off_writes_ || may_change_media(request);
     if (BlockRequest* block = std::exchange(request.block, nullptr)) {
       shard_.reactor().remove_in_flight(1);
       requests_.release(request);
+      block->attempts--;  // it was not the device that failed it
       again.push_back(*block);
       continue;
     }
@@ -312,6 +321,7 @@ void QueuePair::requeue_outstanding() {
     done(context, spec::NvmeStatus::make(spec::PathStatus::kHostPathError),
          spec::CompletionEntry{});
   }
+  undelay();
   waiting_.splice_front(again);
   fail_retired();
 }
@@ -331,24 +341,6 @@ void QueuePair::on_closed() {
   state_.store(QueueState::kDisconnected, std::memory_order_relaxed);
   fail_waiters();
   owner_.queue_disconnected(qid_, disconnect_reason_);
-}
-
-void QueuePair::on_timer() {
-  const Instant now = shard_.reactor().now();
-  Instant next = kNever;
-  for (Request& request : outstanding_) {
-    if (request.deadline <= now) {
-      const std::string text = "no answer to command " + std::to_string(request.cid) + " (opcode " +
-                               std::to_string(request.sqe.opcode) + ") on queue " +
-                               std::to_string(qid_) + " in time";
-      disconnect(Error::make(ErrorCode::kTimeout, text));
-      return;
-    }
-    next = std::min(next, request.deadline);
-  }
-  if (next != kNever) {
-    shard_.reactor().arm(timer_, next);
-  }
 }
 
 }  // namespace nvublk::nvme

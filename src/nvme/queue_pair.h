@@ -5,6 +5,7 @@
 // on_disconnected a new connect() may follow, and what was outstanding for the block layer then
 // goes out again, in its old order. Shard-affine, but for status().
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "engine/counter.h"
 #include "engine/log.h"
 #include "engine/shard.h"
+#include "nvme/controller_options.h"
 #include "nvme/controller_status.h"
 #include "nvme/request_table.h"
 #include "nvme/transport.h"
@@ -27,6 +29,12 @@ class QueuePairOwner {
   /// The connection is gone; every command that is not the block layer's has been completed with a
   /// path error. connect() may be called again.
   virtual void queue_disconnected(std::uint16_t qid, const Error& reason) = 0;
+  /// Command `cid` has no answer in time and CommandTimeouts say abort: that it be aborted is asked
+  /// for. It goes on until then.
+  virtual void command_timed_out(std::uint16_t qid, std::uint16_t cid) {
+    static_cast<void>(qid);
+    static_cast<void>(cid);
+  }
 
  protected:
   ~QueuePairOwner() = default;
@@ -52,6 +60,16 @@ struct QueuePairPolicy {
   bool log_errors = true;
 };
 
+/// How long commands may take, and what happens then.
+struct CommandTimeouts {
+  Duration io{};                                 ///< for block requests
+  TimeoutAction action = TimeoutAction::kReset;  ///< for all but the admin queue's
+  Duration abort{};  ///< how long an abort may take until the queue pair closes
+};
+
+/// CRDT1 to CRDT3 of the controller: how long to wait when a status says so. [Base 2.1 §4.2.3]
+using RetryDelays = std::array<Duration, 3>;
+
 class QueuePair final : private QueueTransportSink {
  public:
   QueuePair(Shard& shard, std::uint16_t qid, std::uint32_t depth, Duration command_timeout,
@@ -73,8 +91,17 @@ class QueuePair final : private QueueTransportSink {
   void connect(Transport& transport, const QueueTransportOptions& options);
   /// Begins to close; the owner is told. Harmless when disconnected (then nobody is told).
   void disconnect(Error reason);
-  /// From here on block requests flow (after Fabrics Connect has succeeded).
+  /// From here on block requests flow (after Fabrics Connect has succeeded), unless held.
   void set_live();
+  /// Block requests wait although the queue pair may be live, until release().
+  void hold() { held_ = true; }
+  void release();
+  /// Take effect with the next command.
+  void set_timeouts(const CommandTimeouts& timeouts) { timeouts_ = timeouts; }
+  void set_retry_delays(const RetryDelays& delays) { retry_delays_ = delays; }
+  /// Whether a command other than a read had no answer when the connection ended: it may yet be
+  /// carried out, for all that is known here.
+  bool cut_off_writes() const { return cut_off_writes_; }
 
   /// A free slot for a command of the caller's, null if all are in use.
   Request* acquire() { return requests_.acquire(); }
@@ -98,25 +125,31 @@ class QueuePair final : private QueueTransportSink {
   void on_completion(const spec::CompletionEntry& entry) override;
   void on_disconnected(Error reason) override;
 
-  bool can_start() const { return state() == QueueState::kLive && fail_all_error_ == 0; }
+  bool can_start() const { return state() == QueueState::kLive && !held_ && fail_all_error_ == 0; }
   int waiting_error() const { return fail_all_error_ != 0 ? fail_all_error_ : fail_waiting_error_; }
   void start_block(BlockRequest& block, Request& request);
   void send(Request& request, Duration timeout);
   void complete(Request& request, spec::NvmeStatus status, const spec::CompletionEntry& entry);
-  void complete_block(BlockRequest& block, spec::NvmeStatus status);
-  bool should_retry(const BlockRequest& block, spec::NvmeStatus status) const;
+  void complete_block(BlockRequest& block, spec::NvmeStatus status, bool aborted);
+  bool should_retry(const BlockRequest& block, spec::NvmeStatus status, bool aborted) const;
+  void retry(BlockRequest& block, spec::NvmeStatus status);
+  void on_retry_timer();
+  void undelay();
   void pump();
   void pump_slot_waiters();
   void fail_slot_waiters();
   void fail_waiters();
+  bool may_change_media(const Request& request) const;
   void requeue_outstanding();
   void on_timer();
+  bool expire(Request& request, Instant now);
   void on_closed();
   void log_failure(const BlockRequest& block, spec::NvmeStatus status);
 
   Shard& shard_;
   const std::uint16_t qid_;
-  const Duration command_timeout_;
+  CommandTimeouts timeouts_;
+  RetryDelays retry_delays_{};
   QueuePairOwner& owner_;
   const QueuePairPolicy policy_;
   RequestTable requests_;
@@ -127,11 +160,16 @@ class QueuePair final : private QueueTransportSink {
   IntrusiveList<Request, RequestTag> outstanding_;
   // Block requests without a slot, oldest first.
   IntrusiveList<BlockRequest, BlockRequestTag> waiting_;
+  // Block requests that the controller wants to see again later, by when.
+  IntrusiveList<BlockRequest, BlockRequestTag> delayed_;
   IntrusiveList<SlotWaiter, SlotWaiterTag> slot_waiters_;
+  bool held_ = false;
+  bool cut_off_writes_ = false;
   int fail_waiting_error_ = 0;
   int fail_all_error_ = 0;
   Error disconnect_reason_;
   Timer timer_;
+  Timer retry_timer_;
   Deferred closed_;
   LogLimiter log_limiter_;
 

@@ -48,6 +48,7 @@ struct Request : ListHook<RequestTag> {
   std::uint16_t cid = 0;   ///< slot and generation; what goes on the wire
   bool active = false;
   Instant deadline = kNever;
+  bool abort_sent = false;  ///< it had no answer in time, and Abort was asked for
 
   void set_data(void* data, std::uint32_t length) {
     single = {data, length};

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 
 #include "nvme/nqn.h"
 #include "service/json_fields.h"
+#include "service/policy.h"
 
 namespace nvublk::service {
 
@@ -13,9 +13,6 @@ namespace {
 
 constexpr std::size_t kMaxNameLength = 32;
 constexpr std::size_t kMaxNsids = 1024;
-constexpr std::int64_t kMaxSeconds = std::numeric_limits<std::int32_t>::max();
-// The Keep Alive Timeout of Connect is 32 bits of milliseconds. [Base 2.1 §6.3]
-constexpr std::int64_t kMaxKeepAliveSeconds = std::numeric_limits<std::uint32_t>::max() / 1000;
 
 constexpr std::array kWishes = {FrontendWish::kAuto, FrontendWish::kUblk, FrontendWish::kFuse};
 
@@ -46,27 +43,11 @@ void read_transport(JsonFields& fields, nvme::TransportOptions& transport) {
   fields.integer("rdma_ack_timeout", transport.ack_timeout, -1, 31);
 }
 
-void read_seconds(JsonFields& fields, const char* key, std::chrono::seconds& value,
-                  std::int64_t minimum) {
-  std::int64_t count = 0;
-  if (fields.integer(key, count, minimum, kMaxSeconds)) {
-    value = std::chrono::seconds(count);
-  }
-}
-
 void read_controller(JsonFields& fields, nvme::ControllerOptions& options) {
   fields.text("name", options.name);
   fields.integer("nr_io_queues", options.io_queues, 0, 65535);
   fields.integer("queue_size", options.queue_size, 16, 1024);
-  seconds keep_alive = std::chrono::duration_cast<seconds>(options.keep_alive);
-  std::int64_t count = 0;
-  if (fields.integer("keep_alive_tmo", count, 0, kMaxKeepAliveSeconds)) {
-    keep_alive = seconds(count);
-  }
-  options.keep_alive = keep_alive;
-  read_seconds(fields, "reconnect_delay", options.reconnect_delay, 1);
-  read_seconds(fields, "ctrl_loss_tmo", options.ctrl_loss_timeout, -1);
-  read_seconds(fields, "fast_io_fail_tmo", options.fast_io_fail_timeout, -1);
+  read_policy(fields, options);
 }
 
 }  // namespace
@@ -120,10 +101,8 @@ Status AttachRequest::check() const {
   if (nsids.size() > kMaxNsids) {
     return fail(ErrorCode::kInvalidArgument, "too many namespace ids");
   }
-  if (const auto loss = controller.ctrl_loss_timeout;
-      loss >= seconds(0) && controller.fast_io_fail_timeout > loss) {
-    return fail(ErrorCode::kInvalidArgument,
-                "fast-io-fail-tmo must not be longer than ctrl-loss-tmo, which gives up before it");
+  if (Status sensible = nvme::check_policy(controller); !sensible) {
+    return sensible;
   }
   nvme::TransportId id = controller.transport.id;
   if (hotplug && id.is_fabrics()) {
@@ -148,10 +127,7 @@ Json AttachRequest::to_params() const {
   params["hostid"] = hostid;
   params["nr_io_queues"] = controller.io_queues;
   params["queue_size"] = controller.queue_size;
-  params["keep_alive_tmo"] = std::chrono::duration_cast<seconds>(controller.keep_alive).count();
-  params["reconnect_delay"] = controller.reconnect_delay.count();
-  params["ctrl_loss_tmo"] = controller.ctrl_loss_timeout.count();
-  params["fast_io_fail_tmo"] = controller.fast_io_fail_timeout.count();
+  write_policy(controller, params);
   params["hdr_digest"] = transport.header_digest;
   params["data_digest"] = transport.data_digest;
   params["tos"] = transport.tos;

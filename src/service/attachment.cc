@@ -16,6 +16,8 @@ namespace {
 constexpr char kSubsystem[] = "service";
 /// How long a forced stop waits for requests that are with the controller before it fails them.
 constexpr seconds kForcePatience{5};
+/// How long the controller may take to be shut down in order then.
+constexpr seconds kForcedShutdown{5};
 
 std::string join(const std::vector<std::uint32_t>& numbers) {
   std::string text;
@@ -461,12 +463,28 @@ void Attachment::stopped() {
 void Attachment::disconnect() {
   phase_ = Phase::kDisconnecting;
   environment_.shards.control->reactor().cancel(resume_timer_);
-  controller_->disconnect([this](Status status) {
-    if (!status) {
-      log_warning(kSubsystem, name() + ": the shutdown was not orderly: " + status.error().text);
-    }
-    end();
-  });
+  controller_->disconnect(
+      [this](Status status) {
+        if (!status) {
+          log_warning(kSubsystem,
+                      name() + ": the shutdown was not orderly: " + status.error().text);
+        }
+        end();
+      },
+      force_ ? Duration(kForcedShutdown) : Duration::max());
+}
+
+void Attachment::set_policy(const nvme::ControllerOptions& policy, Done done) {
+  nvme::ControllerOptions& own = request_.controller;
+  own.reconnect_delay = policy.reconnect_delay;
+  own.ctrl_loss_timeout = policy.ctrl_loss_timeout;
+  own.fast_io_fail_timeout = policy.fast_io_fail_timeout;
+  own.keep_alive = policy.keep_alive;
+  own.io_timeout = policy.io_timeout;
+  own.admin_timeout = policy.admin_timeout;
+  own.timeout_action = policy.timeout_action;
+  environment_.owner->attachment_changed(*this);
+  controller_->set_policy(policy, std::move(done));
 }
 
 void Attachment::finish(Status status) {

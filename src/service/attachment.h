@@ -119,6 +119,9 @@ class Attachment final : private nvme::ControllerListener {
   /// The drive that was pulled out is back: waits no longer to reconnect.
   void drive_arrived() { controller_->reconnect_now(); }
 
+  /// See Controller::set_policy.
+  void set_policy(const nvme::ControllerOptions& policy, Done done);
+
   const std::string& name() const { return controller_->name(); }
   const AttachRequest& request() const { return request_; }
   /// For commands of the user's own. It may be connecting, or be going.

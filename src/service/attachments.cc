@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <utility>
 
 #include "engine/check.h"
 #include "engine/log.h"
+#include "service/policy.h"
 
 namespace nvublk::service {
 
@@ -307,6 +309,56 @@ void Attachments::detach(const std::string& target, bool force, DetachDone done)
     job->parts.push_back({match.attachment->name(), match.nsids});
   }
   run_detach(std::move(job));
+}
+
+void Attachments::set_policy(const std::string& target, const Json& policy,
+                             std::function<void(Result<Json> report)> done) {
+  struct Job {
+    Json report = {{"controllers", Json::array()}};
+    std::optional<Error> error;
+    std::size_t left = 0;
+    std::function<void(Result<Json> report)> done;
+  };
+  std::vector<std::pair<Attachment*, nvme::ControllerOptions>> wanted;
+  for (const AttachmentMatch& match : find(target)) {
+    if (!wanted.empty() && wanted.back().first == match.attachment) {
+      continue;  // another device of the same controller
+    }
+    nvme::ControllerOptions options = match.attachment->controller().options();
+    JsonFields fields(policy);
+    read_policy(fields, options);
+    Status right = fields.finish();
+    if (right) {
+      right = nvme::check_policy(options);
+    }
+    if (!right) {
+      done(std::unexpected(std::move(right.error())));
+      return;
+    }
+    wanted.emplace_back(match.attachment, std::move(options));
+  }
+  if (wanted.empty()) {
+    done(fail(ErrorCode::kNotFound, "nothing attached is called '" + target + "'"));
+    return;
+  }
+  auto job = std::make_shared<Job>();
+  job->left = wanted.size();
+  job->done = std::move(done);
+  for (auto& [attachment, options] : wanted) {
+    attachment->set_policy(options, [job, name = attachment->name(), options](Status status) {
+      if (status) {
+        Json entry{{"name", name}};
+        write_policy(options, entry["policy"]);
+        job->report["controllers"].push_back(std::move(entry));
+      } else {
+        job->error = std::move(status.error());
+        job->error->text = name + ": " + job->error->text;
+      }
+      if (--job->left == 0) {
+        job->done(job->error ? Result<Json>(std::unexpected(*job->error)) : job->report);
+      }
+    });
+  }
 }
 
 void Attachments::detach_all(bool force, DetachDone done, bool mortal_only) {

@@ -12,6 +12,7 @@
 #include "nvme/pci_address.h"
 #include "service/attachment.h"
 #include "service/host_identity.h"
+#include "service/json.h"
 
 namespace nvublk::service {
 
@@ -58,6 +59,11 @@ class Attachments final : private AttachmentOwner {
   const Attachment* find_controller(const std::string& name) const;
   /// Detaches what `target` selects. Without `force` nothing goes when any of it is in use.
   void detach(const std::string& target, bool force, DetachDone done);
+  /// Changes the policy of the controllers that `target` selects: `policy` has the members of
+  /// read_policy() that change. `done` gets the policies that are in force then, or why they are
+  /// not; with several controllers, those before the one that failed have theirs.
+  void set_policy(const std::string& target, const Json& policy,
+                  std::function<void(Result<Json> report)> done);
   /// Whether local drives of what `target` names (all: empty) are left with vfio-pci when they are
   /// detached.
   void keep_bound(const std::string& target, bool keep);

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 
 #include "nvme/nqn.h"
 #include "nvme/spec/fabrics.h"
+#include "service/policy.h"
 #include "service/socket_path.h"
 
 namespace nvublk::service {
@@ -38,6 +40,12 @@ constexpr char kListExamples[] =
     "Examples:\n"
     "  nvublk list\n"
     "  nvublk list -o json | jq -r '.devices[].device'\n";
+constexpr char kSetExamples[] =
+    "Settings: ctrl-loss-tmo, fast_io_fail_tmo, reconnect-delay, keep-alive-tmo, io-timeout,\n"
+    "admin-timeout (seconds) and timeout-action (reset, abort or none), as for attach.\n\n"
+    "Examples:\n"
+    "  nvublk set nvublk0 ctrl-loss-tmo=-1\n"
+    "  nvublk set /dev/ublkb0 fast_io_fail_tmo=5 io-timeout=60 timeout-action=abort\n";
 constexpr char kStatusExamples[] =
     "Examples:\n"
     "  nvublk status\n"
@@ -67,9 +75,13 @@ struct Words {
   std::vector<std::uint32_t> nsids;
   std::string frontend = "auto";
   long keep_alive_s = 5;
-  long reconnect_delay_s = 10;
+  std::optional<long> reconnect_delay_s;
   long ctrl_loss_s = 600;
   long fast_io_fail_s = -1;
+  long io_timeout_s = 30;
+  long admin_timeout_s = 15;
+  std::string timeout_action = "reset";
+  std::vector<std::string> settings;
   AttachRequest request;
   std::string target;
   bool all = false;
@@ -87,7 +99,8 @@ const std::map<std::string, CommandKind>& commands() {
       {"attach", CommandKind::kAttach},     {"detach", CommandKind::kDetach},
       {"discover", CommandKind::kDiscover}, {"features", CommandKind::kFeatures},
       {"list", CommandKind::kList},         {"recover", CommandKind::kRecover},
-      {"status", CommandKind::kStatus},     {"version", CommandKind::kVersion},
+      {"set", CommandKind::kSet},           {"status", CommandKind::kStatus},
+      {"version", CommandKind::kVersion},
   };
   return table;
 }
@@ -149,19 +162,23 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
 
 void add_queue_options(CLI::App& app, Words& words) {
   nvme::ControllerOptions& options = words.request.controller;
-  constexpr long kMost = 0x7fffffff;
   app.add_option("-i,--nr-io-queues", options.io_queues, "I/O queues (default: one per I/O shard)")
       ->type_name("N")
       ->check(CLI::Range(1, 65535));
   app.add_option("-Q,--queue-size", options.queue_size, "Commands per I/O queue (default: 128)")
       ->type_name("N")
       ->check(CLI::Range(16, 1024));
+}
+
+void add_policy_options(CLI::App& app, Words& words) {
+  constexpr long kMost = 0x7fffffff;
+  constexpr long kDay = 86400;
   app.add_option("-k,--keep-alive-tmo", words.keep_alive_s,
                  "Keep alive timeout in seconds, 0: none (default: 5)")
       ->type_name("S")
       ->check(CLI::Range(0L, 4294967L));
   app.add_option("-c,--reconnect-delay", words.reconnect_delay_s,
-                 "Seconds between attempts to reconnect (default: 10)")
+                 "Longest pause in seconds between attempts to reconnect (default: 10)")
       ->type_name("S")
       ->check(CLI::Range(1L, kMost));
   app.add_option("-l,--ctrl-loss-tmo", words.ctrl_loss_s,
@@ -174,6 +191,19 @@ void add_queue_options(CLI::App& app, Words& words) {
                  "(default: -1)")
       ->type_name("S")
       ->check(CLI::Range(-1L, kMost));
+  app.add_option("--io-timeout", words.io_timeout_s,
+                 "Seconds that an I/O command may take (default: 30)")
+      ->type_name("S")
+      ->check(CLI::Range(1L, kDay));
+  app.add_option("--admin-timeout", words.admin_timeout_s,
+                 "Seconds that an admin command, or an abort, may take (default: 15)")
+      ->type_name("S")
+      ->check(CLI::Range(1L, kDay));
+  app.add_option("--timeout-action", words.timeout_action,
+                 "What becomes of an I/O command that takes longer: reset the controller, abort "
+                 "it first, or none (default: reset)")
+      ->type_name("ACTION")
+      ->check(CLI::IsMember({"reset", "abort", "none"}));
 }
 
 void add_device_options(CLI::App& app, Words& words) {
@@ -211,6 +241,7 @@ void add_attach(CLI::App& app, Words& words) {
   attach->add_flag("--discover", words.discover,
                    "The address is a discovery subsystem's: attach all that it lists");
   add_queue_options(*attach, words);
+  add_policy_options(*attach, words);
   add_device_options(*attach, words);
   attach->footer(kAttachExamples);
 }
@@ -233,6 +264,18 @@ void add_detach(CLI::App& app, Words& words) {
   detach->add_flag("--keep-bound", words.keep_bound,
                    "Leave a local drive with vfio-pci instead of giving it back");
   detach->footer(kDetachExamples);
+}
+
+void add_set(CLI::App& app, Words& words) {
+  CLI::App* set = app.add_subcommand(
+      "set", "Change how long a controller may not answer, and what happens then");
+  set->add_option("name", words.target, "A device, a controller's name or a subsystem NQN")
+      ->type_name("NAME")
+      ->required();
+  set->add_option("settings", words.settings, "What to change")
+      ->type_name("SETTING=VALUE")
+      ->required();
+  set->footer(kSetExamples);
 }
 
 void add_simple_commands(CLI::App& app, Words& words) {
@@ -262,6 +305,7 @@ std::unique_ptr<CLI::App> make_app(Words& words) {
   add_attach(*app, words);
   add_detach(*app, words);
   add_discover(*app, words);
+  add_set(*app, words);
   add_simple_commands(*app, words);
   add_verbs(*app, words.verb, words.output);
   CLI::App* help = app->add_subcommand("help", "Show this help, or that of a command");
@@ -359,13 +403,25 @@ Status read_address_options(Words& words) {
   return {};
 }
 
+void finish_policy(const Words& words, nvme::ControllerOptions& options) {
+  options.keep_alive = seconds(words.keep_alive_s);
+  options.ctrl_loss_timeout = seconds(words.ctrl_loss_s);
+  options.fast_io_fail_timeout = seconds(words.fast_io_fail_s);
+  // The usual pause gives way to a user who does not want to wait that long at all.
+  if (words.reconnect_delay_s) {
+    options.reconnect_delay = seconds(*words.reconnect_delay_s);
+  } else if (words.ctrl_loss_s > 0) {
+    options.reconnect_delay = std::min(options.reconnect_delay, options.ctrl_loss_timeout);
+  }
+  options.io_timeout = seconds(words.io_timeout_s);
+  options.admin_timeout = seconds(words.admin_timeout_s);
+  options.timeout_action = nvme::timeout_action_from_name(words.timeout_action).value();
+}
+
 Status finish_attach(Words& words) {
   AttachRequest& request = words.request;
   request.nsids = words.nsids;
-  request.controller.keep_alive = seconds(words.keep_alive_s);
-  request.controller.reconnect_delay = seconds(words.reconnect_delay_s);
-  request.controller.ctrl_loss_timeout = seconds(words.ctrl_loss_s);
-  request.controller.fast_io_fail_timeout = seconds(words.fast_io_fail_s);
+  finish_policy(words, request.controller);
   request.frontend = words.frontend == "ublk"   ? FrontendWish::kUblk
                      : words.frontend == "fuse" ? FrontendWish::kFuse
                                                 : FrontendWish::kAuto;
@@ -433,6 +489,10 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   } else if (line.kind == CommandKind::kDetach) {
     right = finish_detach(words);
   }
+  Result<Json> settings = parse_settings(words.settings);
+  if (!settings) {
+    right = std::unexpected(settings.error());
+  }
   words.socket_path = absolute_path(words.socket_path);
   if (right) {
     right = check_socket_path(words.socket_path);
@@ -446,6 +506,7 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   line.discover = words.discover;
   line.verb = std::move(words.verb);
   line.target = words.target;
+  line.settings = std::move(*settings);
   line.all = words.all;
   line.force = words.force;
   line.keep_bound = words.keep_bound;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "service/attach_request.h"
+#include "service/json.h"
 #include "service/verb_options.h"
 
 namespace nvublk::service {
@@ -19,6 +20,7 @@ enum class CommandKind : std::uint8_t {
   kStatus,
   kRecover,
   kFeatures,
+  kSet,
   kVersion,
   kVerb,  ///< one of nvme-cli's commands on a controller
 };
@@ -31,7 +33,8 @@ struct CommandLine {
   AttachRequest attach;     ///< kAttach, kDiscover; its address may be a host name yet
   bool discover = false;    ///< kAttach: all that a discovery subsystem lists
   VerbLine verb;            ///< kVerb
-  std::string target;       ///< kDetach, kStatus: a device's path or name, a controller, an NQN
+  std::string target;       ///< kDetach, kSet, kStatus: a device's path or name, a controller, NQN
+  Json settings;            ///< kSet: the members of the policy that change
   bool all = false;         ///< kDetach
   bool force = false;       ///< kDetach
   bool keep_bound = false;  ///< kDetach

@@ -195,6 +195,12 @@ int run_recover(const CommandLine& line) {
   return report ? print_report(line, *report, recover_text) : print_failure(line, report.error());
 }
 
+int run_set(const CommandLine& line) {
+  const Json params{{"target", resolve_device_link(line.target)}, {"policy", line.settings}};
+  const auto report = ask(line, "set", params, std::nullopt);
+  return report ? print_report(line, *report, set_text) : print_failure(line, report.error());
+}
+
 int run_features(const CommandLine& line) {
   return print_report(line, features_report(), features_text);
 }
@@ -251,6 +257,8 @@ int run_command(const std::vector<std::string>& words) {
       return run_status(*line);
     case CommandKind::kRecover:
       return run_recover(*line);
+    case CommandKind::kSet:
+      return run_set(*line);
     case CommandKind::kFeatures:
       return run_features(*line);
     case CommandKind::kVersion:

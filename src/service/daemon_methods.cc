@@ -33,8 +33,8 @@ const std::map<std::string, DaemonMethods::Method>& DaemonMethods::methods() {
       {"attach", &DaemonMethods::attach},     {"detach", &DaemonMethods::detach},
       {"features", &DaemonMethods::features}, {"hand-over", &DaemonMethods::hand_over},
       {"list", &DaemonMethods::list},         {"recover", &DaemonMethods::recover},
-      {"shutdown", &DaemonMethods::shutdown}, {"status", &DaemonMethods::status},
-      {"version", &DaemonMethods::version},
+      {"set", &DaemonMethods::set},           {"shutdown", &DaemonMethods::shutdown},
+      {"status", &DaemonMethods::status},     {"version", &DaemonMethods::version},
   };
   return table;
 }
@@ -129,6 +129,26 @@ void DaemonMethods::detach(RpcCallId id, const Json& params) {
   } else {
     attachments_.detach(target, force, done);
   }
+}
+
+void DaemonMethods::set(RpcCallId id, const Json& params) {
+  JsonFields fields(params);
+  std::string target;
+  if (!fields.text("target", target)) {
+    fields.complain("\"target\" says which controller");
+  }
+  const Json policy = fields.object("policy");
+  if (const Status read = fields.finish(); !read) {
+    fail_call(id, read.error());
+    return;
+  }
+  attachments_.set_policy(target, policy, [this, id](Result<Json> report) {
+    if (!report) {
+      fail_call(id, report.error());
+      return;
+    }
+    server_->answer(id, std::move(*report));
+  });
 }
 
 void DaemonMethods::list(RpcCallId id, const Json& params) {

@@ -50,6 +50,7 @@ class DaemonMethods final : public RpcHandler {
   void attach(RpcCallId id, const Json& params);
   void detach(RpcCallId id, const Json& params);
   void list(RpcCallId id, const Json& params);
+  void set(RpcCallId id, const Json& params);
   void status(RpcCallId id, const Json& params);
   void features(RpcCallId id, const Json& params);
   void version(RpcCallId id, const Json& params);

@@ -106,6 +106,14 @@ bool JsonFields::integers(const char* key, std::vector<std::uint32_t>& values,
   return true;
 }
 
+Json JsonFields::object(const char* key) {
+  const Json* found = member(key);
+  if (found != nullptr && !found->is_object()) {
+    complain(std::string("\"") + key + "\" must be an object");
+  }
+  return found == nullptr || !found->is_object() ? Json::object() : *found;
+}
+
 Status JsonFields::finish() {
   for (const auto& [key, value] : object_.items()) {
     if (!asked_.contains(key)) {

@@ -32,6 +32,8 @@ class JsonFields {
     value = static_cast<Integer>(read);
     return true;
   }
+  /// An empty one when it is absent.
+  Json object(const char* key);
   bool integers(const char* key, std::vector<std::uint32_t>& values, std::int64_t minimum);
 
   /// Reports `text` unless there is an error already.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "service/policy.h"
+
 namespace nvublk::service {
 
 namespace {
@@ -103,6 +105,26 @@ Json namespace_json(const Attachment& attachment, const nvme::NamespaceStatus& s
   return json;
 }
 
+Json milliseconds_json(const std::optional<std::uint64_t>& count) {
+  return count ? Json(*count) : Json(nullptr);
+}
+
+Json recovery_json(const std::optional<nvme::RecoveryStatus>& status) {
+  if (!status) {
+    return nullptr;
+  }
+  Json json;
+  json["step"] = status->step;
+  json["reason"] = status->reason;
+  json["since_ms"] = status->since_ms;
+  json["attempts"] = status->attempts;
+  json["next_attempt_ms"] = milliseconds_json(status->next_attempt_ms);
+  json["gives_up_ms"] = milliseconds_json(status->gives_up_ms);
+  json["io_fails_ms"] = milliseconds_json(status->io_fails_ms);
+  json["io_fails"] = status->io_fails;
+  return json;
+}
+
 Json controller_json(const Attachment& attachment) {
   const nvme::ControllerStatus status = attachment.controller_status();
   const nvme::ControllerOptions& wanted = attachment.request().controller;
@@ -113,8 +135,9 @@ Json controller_json(const Attachment& attachment) {
                       : nvme::controller_state_name(status.state);
   json["step"] = status.step;
   json["step_since_ms"] = status.step_since_ms;
-  json["step_deadline_ms"] =
-      status.step_deadline_ms ? Json(*status.step_deadline_ms) : Json(nullptr);
+  json["step_deadline_ms"] = milliseconds_json(status.step_deadline_ms);
+  json["recovery"] = recovery_json(status.recovery);
+  write_policy(status.options, json["policy"]);
   json["transport_id"] = transport_json(wanted.transport);
   json["host"]["nqn"] = wanted.host.nqn;
   json["host"]["id"] = wanted.host.id.to_string();

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdio>
 
+#include "service/policy.h"
+
 namespace nvublk::service {
 
 namespace {
@@ -62,6 +64,27 @@ std::string wrapped(const Json& list, const std::string& indent) {
   return line == indent ? text : text + line + "\n";
 }
 
+/// The policy and, while one runs, the recovery; nothing of a daemon that does not say.
+std::string recovery_text(const Json& controller) {
+  std::string text;
+  if (const Json recovery = controller.value("recovery", Json()); recovery.is_object()) {
+    const auto until = [&recovery](const char* key, const char* what) {
+      const Json left = recovery.value(key, Json());
+      return left.is_null() ? "" : what + format_milliseconds(left.get<std::uint64_t>());
+    };
+    text += "  recovery  " + word(recovery, "attempts") + " attempts in " +
+            format_milliseconds(number(recovery, "since_ms")) +
+            until("next_attempt_ms", ", next in ") + until("io_fails_ms", ", I/O fails in ") +
+            (recovery.value("io_fails", false) ? ", I/O fails meanwhile" : "") +
+            until("gives_up_ms", ", given up in ") + "\n            " + word(recovery, "reason") +
+            "\n";
+  }
+  if (controller.contains("policy")) {
+    text += "  policy    " + policy_text(controller["policy"]) + "\n";
+  }
+  return text;
+}
+
 std::string controller_text(const Json& controller) {
   const Json& id = controller["transport_id"];
   std::string text = word(controller, "name") + ": " + word(controller, "state") + ", " +
@@ -74,6 +97,7 @@ std::string controller_text(const Json& controller) {
     }
     text += "\n";
   }
+  text += recovery_text(controller);
   text += "  host      " + word(controller["host"], "nqn") + ", id " +
           word(controller["host"], "id") + "\n";
   if (!controller.value("model", std::string()).empty()) {
@@ -223,6 +247,14 @@ std::string list_text(const Json& report) {
                     word(device, "subnqn"), word(device, "state")});
   }
   return format_table(rows);
+}
+
+std::string set_text(const Json& report) {
+  std::string text;
+  for (const Json& controller : report["controllers"]) {
+    text += word(controller, "name") + ": " + policy_text(controller["policy"]) + "\n";
+  }
+  return text;
 }
 
 std::string status_text(const Json& report) {

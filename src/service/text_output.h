@@ -20,6 +20,7 @@ std::string format_milliseconds(std::uint64_t count);
 
 /// A line for each device that "attach" made, its path first.
 std::string attach_text(const Json& report);
+std::string set_text(const Json& report);
 std::string list_text(const Json& report);
 std::string status_text(const Json& report);
 std::string recover_text(const Json& report);

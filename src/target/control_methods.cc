@@ -235,6 +235,7 @@ json add_namespace(Target& target, const json& params) {
   }
   options.path = params.value("file", "");
   options.read_only = params.value("ro", false);
+  options.volatile_cache = params.value("cache", "") == "volatile";
   options.uuid = params.value("uuid", "");
   options.metadata_bytes = optional_number<std::uint32_t>(params, "ms").value_or(0);
   options.protection_type = optional_number<std::uint8_t>(params, "pi").value_or(0);

@@ -4,11 +4,13 @@
 #include <array>
 #include <utility>
 
+#include "nvme/spec/opcodes.h"
+
 namespace nvublk::target {
 
 namespace {
 
-constexpr std::array<std::pair<FaultKind, std::string_view>, 8> kNames{{
+constexpr std::array<std::pair<FaultKind, std::string_view>, 10> kNames{{
     {FaultKind::kDrop, "drop"},
     {FaultKind::kDelay, "delay"},
     {FaultKind::kStuck, "stuck"},
@@ -17,11 +19,14 @@ constexpr std::array<std::pair<FaultKind, std::string_view>, 8> kNames{{
     {FaultKind::kRefuse, "refuse"},
     {FaultKind::kCorruptHeaderDigest, "corrupt_header_digest"},
     {FaultKind::kCorruptDataDigest, "corrupt_data_digest"},
+    {FaultKind::kFatalStatus, "fatal_status"},
+    {FaultKind::kWrongIdentity, "wrong_identity"},
 }};
 
 bool of_commands(const Fault& fault) {
   return fault.kind == FaultKind::kDelay || fault.kind == FaultKind::kStuck ||
-         fault.kind == FaultKind::kStatus || (fault.kind == FaultKind::kDrop && fault.at_byte == 0);
+         fault.kind == FaultKind::kStatus || fault.kind == FaultKind::kFatalStatus ||
+         (fault.kind == FaultKind::kDrop && fault.at_byte == 0);
 }
 
 }  // namespace
@@ -88,6 +93,10 @@ FaultVerdict FaultTable::on_command(bool admin, std::uint8_t opcode, std::uint8_
     if (!of_commands(fault) || !matches(fault, admin)) continue;
     if (fault.opcode && *fault.opcode != opcode) continue;
     if (fault.fctype && *fault.fctype != fctype) continue;
+    if (fault.kind == FaultKind::kFatalStatus) {
+      verdict.stuck = verdict.stuck || opcode != nvme::spec::kFabricsOpcode;
+      continue;
+    }
     if (!use(entry)) continue;
     if (fault.kind == FaultKind::kDrop) verdict.drop = true;
     if (fault.kind == FaultKind::kStuck) verdict.stuck = true;

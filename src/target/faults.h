@@ -22,6 +22,8 @@ enum class FaultKind : std::uint8_t {
   kRefuse,               ///< close new TCP connections at once
   kCorruptHeaderDigest,  ///< send wrong header digests
   kCorruptDataDigest,    ///< send wrong data digests
+  kFatalStatus,          ///< CSTS.CFS is set, and nothing but properties is answered
+  kWrongIdentity,        ///< namespaces are identified as others than they are
 };
 
 enum class FaultQueues : std::uint8_t { kAny, kAdmin, kIo };

@@ -166,8 +166,11 @@ Reply Queue::identify_namespace(std::uint32_t nsid) {
   set_format_fields(id, ns.format());
   id.dlfeat = kDeallocatedReadsZero | kWriteZeroesDeallocates;
   id.nsattr = ns.read_only() ? kWriteProtected : 0;
+  const std::uint8_t other = identity_offset();
   id.nguid = ns.nguid();
   id.eui64 = ns.eui64();
+  id.nguid[0] ^= other;
+  id.eui64[0] ^= other;
   id.lbaf[0].lbads = static_cast<std::uint8_t>(ns.block_shift());
   return whole(id);
 }
@@ -184,14 +187,23 @@ Reply Queue::identify_namespace_list(std::uint32_t after, std::optional<CommandS
   return whole(list);
 }
 
+// What the first byte of every identifier is changed by.
+std::uint8_t Queue::identity_offset() const {
+  return subsystem_.faults().present(FaultKind::kWrongIdentity, true) ? 0xff : 0;
+}
+
 Reply Queue::identify_descriptors(std::uint32_t nsid) {
   const auto* found = namespaces_.find(nsid);
   if (found == nullptr) return Reply::error(GenericStatus::kInvalidNamespaceOrFormat);
   const Namespace& ns = **found;
   std::vector<std::uint8_t> list;
-  append_descriptor(list, NamespaceIdType::kEui64, ns.eui64());
-  append_descriptor(list, NamespaceIdType::kNguid, ns.nguid());
-  append_descriptor(list, NamespaceIdType::kUuid, ns.uuid().bytes);
+  const auto append = [this, &list](NamespaceIdType type, auto id) {
+    id[0] ^= identity_offset();
+    append_descriptor(list, type, id);
+  };
+  append(NamespaceIdType::kEui64, ns.eui64());
+  append(NamespaceIdType::kNguid, ns.nguid());
+  append(NamespaceIdType::kUuid, ns.uuid().bytes);
   const std::uint8_t csi = static_cast<std::uint8_t>(ns.command_set());
   append_descriptor(list, NamespaceIdType::kCsi, {&csi, 1});
   return Reply::with_data(std::move(list), kIdentifyBytes);

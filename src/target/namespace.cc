@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "target/cached_storage.h"
+
 namespace nvublk::target {
 
 namespace {
@@ -47,6 +49,7 @@ Result<std::shared_ptr<Namespace>> Namespace::create(const NamespaceOptions& opt
     auto file = FileStorage::open(options.path, options.read_only, size);
     if (!file) return std::unexpected(file.error());
     storage = std::move(*file);
+    if (options.volatile_cache) storage = std::make_unique<CachedStorage>(std::move(storage));
   }
   if (size < options.block_size) {
     return fail(ErrorCode::kInvalidArgument, "a namespace needs a size of at least one block");

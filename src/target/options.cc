@@ -78,10 +78,12 @@ Status apply(NamespaceOptions& options, std::string_view key, std::string_view v
     options.uuid = value;
   } else if (key == "ro" && value.empty()) {
     options.read_only = true;
+  } else if (key == "cache" && value == "volatile") {
+    options.volatile_cache = true;
   } else {
     return invalid("a namespace has no option \"" + std::string(key) +
-                   "\"; it has size, bs, file, nsid, uuid, ro, ms, pi, pi-first, noiob, zsze, "
-                   "zcap, mor and mar");
+                   "\"; it has size, bs, file, cache=volatile, nsid, uuid, ro, ms, pi, pi-first, "
+                   "noiob, zsze, zcap, mor and mar");
   }
   return {};
 }
@@ -147,6 +149,9 @@ Status NamespaceOptions::check() const {
   if (protection_type > 3) return invalid("protection information has the types 1, 2 and 3");
   if (protection_type != 0 && metadata_bytes == 0) {
     return invalid("protection information (pi) is in the metadata: give ms=8 or more");
+  }
+  if (volatile_cache && path.empty()) {
+    return invalid("memory has nothing to write a cache back to: give cache=volatile with file");
   }
   if ((metadata_bytes != 0 || zoned()) && !path.empty()) {
     return invalid("metadata and zones are kept in memory: leave out file");

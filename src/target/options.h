@@ -18,6 +18,7 @@ struct NamespaceOptions {
   std::uint32_t block_size = 4096;
   std::string path;
   bool read_only = false;
+  bool volatile_cache = false;            ///< of a file: writes stay in memory until a flush
   std::uint32_t metadata_bytes = 0;       ///< after each block; 0, or 8 to 128
   std::uint8_t protection_type = 0;       ///< 1 to 3 need metadata
   bool protection_first = false;          ///< in the metadata's first bytes

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "nvme/spec/properties.h"
 #include "nvme/spec/text.h"
 
 namespace nvublk::target {
@@ -196,8 +197,12 @@ Reply Queue::connect_io(const ConnectCommand& command, const ConnectData& data) 
 
 Reply Queue::property_get(const Sqe& sqe) {
   const auto command = submission_entry_as<PropertyGetCommand>(sqe);
-  const auto value =
+  auto value =
       controller_->read_property(command.ofst.get(), command.size() == PropertySize::k8Bytes);
+  if (value && static_cast<Property>(command.ofst.get()) == Property::kCsts &&
+      subsystem_.faults().present(FaultKind::kFatalStatus, true)) {
+    *value |= Csts::kFatal;
+  }
   return value ? Reply::success(*value) : Reply::error(GenericStatus::kInvalidField);
 }
 

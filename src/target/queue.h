@@ -79,6 +79,7 @@ class Queue {
   Reply identify_namespace_list(std::uint32_t after,
                                 std::optional<nvme::spec::CommandSetIdentifier> csi = std::nullopt);
   Reply identify_zoned(nvme::spec::IdentifyCns cns, std::uint32_t nsid);
+  std::uint8_t identity_offset() const;
   Reply identify_descriptors(std::uint32_t nsid);
   Reply identify_command_set_namespace(std::uint32_t nsid);
   Reply identify_independent_namespace(std::uint32_t nsid);

@@ -66,11 +66,17 @@ class Target:
 
     def __init__(self, folder, *options, namespaces=("size=64M,bs=4096",)):
         self.control = folder / f"target-{id(self)}.sock"
-        words = [PROGRAMS / "nvublk-target", "--listen", "127.0.0.1:0", "--control", self.control]
+        self.words = ["--control", self.control, *options]
         for namespace in namespaces:
-            words += ["--ns", namespace]
-        self.process = subprocess.Popen([str(word) for word in [*words, *options]],
-                                        stdout=subprocess.PIPE, text=True)
+            self.words += ["--ns", namespace]
+        self.port = "0"
+        self.start()
+
+    def start(self):
+        """Starts it, again after close() on the port that it had."""
+        words = [PROGRAMS / "nvublk-target", "--listen", f"127.0.0.1:{self.port}", *self.words]
+        self.process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE,
+                                        text=True)
         listening = json.loads(self.process.stdout.readline())["listening"]
         self.port = listening["trsvcid"]
 
@@ -84,6 +90,7 @@ class Target:
         return outcome.out
 
     def close(self):
+        """Kills it."""
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()

@@ -61,8 +61,8 @@ TEST_F(AttachmentsTest, StatusHasTheFieldsOfTheContract) {
   EXPECT_EQ(keys(report["daemon"]["shards"][0]), "id cpu mode turns sleeps enters completions");
   const Json& controller = report["controllers"][0];
   EXPECT_EQ(keys(controller),
-            "name state step step_since_ms step_deadline_ms transport_id host cntlid model serial "
-            "firmware version keep_alive_ms queues namespaces");
+            "name state step step_since_ms step_deadline_ms recovery policy transport_id host "
+            "cntlid model serial firmware version keep_alive_ms queues namespaces");
   EXPECT_EQ(keys(controller["host"]), "nqn id");
   EXPECT_EQ(controller["host"]["nqn"], kHost);
   EXPECT_EQ(keys(controller["queues"][0]),

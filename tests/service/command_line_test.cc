@@ -189,7 +189,11 @@ TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
       {address + "-l -2", "-l"},
       {address + "-c 0", "--reconnect-delay"},
       {address + "-T 256", "--tos"},
-      {address + "-l 5 -F 6", "fast-io-fail-tmo"},
+      {address + "-l 5 -F 6", "fast_io_fail_tmo"},
+      {address + "-l 5 -c 6", "reconnect-delay"},
+      {address + "-k 0 --timeout-action none", "gone silent"},
+      {"set x", "settings"},
+      {"set x loss=1", "ctrl-loss-tmo"},
       {address + "--nsid 0", "--nsid"},
       {address + "--nsid 1,x", "--nsid"},
       {address + "--frontend nbd", "--frontend"},
@@ -227,8 +231,9 @@ TEST(CommandLine, WrongUsageKnowsThatJsonIsWanted) {
 }
 
 TEST(CommandLine, EveryCommandHasHelpWithExamples) {
-  for (const char* words : {"--help", "help", "attach --help", "detach --help", "list -h",
-                            "status --help", "features --help", "version --help", "help attach"}) {
+  for (const char* words :
+       {"--help", "help", "attach --help", "detach --help", "list -h", "set --help",
+        "status --help", "features --help", "version --help", "help attach"}) {
     const auto line = parse(words);
     ASSERT_FALSE(line.has_value());
     EXPECT_EQ(line.error().status, 0) << words;

@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "nvme/spec/identify.h"
+#include "nvme/spec/properties.h"
 #include "target/control_server.h"
 #include "target/target_fixture.h"
 
@@ -115,6 +117,38 @@ TEST_F(FaultTest, ABlackHoleTakesEverythingAndSaysNothing) {
   const SubmissionEntry sqe = read_of(*host);
   host->send_command(sqe);
   EXPECT_EQ(host->receive()->as<C2hData>().cccid.get(), sqe.cid.get()) << "the first one is lost";
+}
+
+TEST_F(FaultTest, AFatalStatusLeavesOnlyProperties) {
+  start();
+  auto control_queue = admin();
+  const auto fatal = [&] {
+    return Csts{
+        control_queue->run(control_queue->property_get(Property::kCsts, false)).cqe.dw0.get()}
+        .fatal();
+  };
+  EXPECT_FALSE(fatal());
+  control("fault", {{"kind", "fatal_status"}});
+  EXPECT_TRUE(fatal());
+  control_queue->send_command(alive(*control_queue));
+  EXPECT_TRUE(fatal()) << "the answer to this, and none to the other";
+  control("clear_faults");
+  EXPECT_FALSE(fatal());
+}
+
+TEST_F(FaultTest, AWrongIdentityIsAnotherNamespaces) {
+  start();
+  auto host = admin();
+  const auto before = as<IdentifyNamespace>(host->identify(0x00, 1).data);
+  const ByteVector descriptors = host->identify(0x03, 1).data;
+  control("fault", {{"kind", "wrong_identity"}});
+  const auto after = as<IdentifyNamespace>(host->identify(0x00, 1).data);
+  EXPECT_NE(after.nguid, before.nguid);
+  EXPECT_NE(after.eui64, before.eui64);
+  EXPECT_EQ(after.nsze.get(), before.nsze.get());
+  EXPECT_NE(host->identify(0x03, 1).data, descriptors);
+  control("clear_faults");
+  EXPECT_EQ(host->identify(0x03, 1).data, descriptors);
 }
 
 TEST_F(FaultTest, NewConnectionsAreRefused) {

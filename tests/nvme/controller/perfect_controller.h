@@ -38,6 +38,8 @@ class PerfectController {
   std::vector<std::byte> ana_log;     ///< empty: no ANA
   std::map<std::uint8_t, std::vector<std::byte>> logs;  ///< by page; LPA says that they are there
   std::uint8_t abort_limit = 0;                         ///< ACL, 0's based
+  std::uint16_t quiesce_ms = 0;                         ///< CQT
+  std::uint16_t retry_delay_100ms = 0;                  ///< CRDT1
   bool command_sets = false;                            ///< several I/O command sets
   bool weighted = false;                                ///< weighted round robin
   bool discovery = false;                               ///< it is a discovery controller
@@ -48,6 +50,7 @@ class PerfectController {
   void have_everything() {
     command_sets = true;
     zoned = true;
+    retry_delay_100ms = 5;
     ana_log.assign(sizeof(spec::AnaLogHeader), std::byte{0});
     spec::SupportedLogPagesLog pages;
     pages.lids[static_cast<std::size_t>(spec::LogPage::kFeatureEffects)] = 1;
@@ -147,6 +150,8 @@ class PerfectController {
       data.ioccsz = discovery ? 0 : 4 + 512;
       data.cntrltype = discovery ? 2 : 1;
       data.acl = abort_limit;
+      data.cqt = quiesce_ms;
+      data.crdt1 = retry_delay_100ms;
       data.oaes = spec::kAsyncNamespaceAttribute;
       data.maxcmd = 64;
       data.oncs = 0x0c;

@@ -1,0 +1,86 @@
+#include "nvme/controller_options.h"
+
+#include <array>
+#include <utility>
+
+namespace nvublk::nvme {
+
+namespace {
+
+constexpr std::array<std::pair<TimeoutAction, std::string_view>, 3> kActions = {{
+    {TimeoutAction::kReset, "reset"},
+    {TimeoutAction::kAbort, "abort"},
+    {TimeoutAction::kNone, "none"},
+}};
+
+Status refuse(std::string why) {
+  return fail(ErrorCode::kInvalidArgument, std::move(why));
+}
+
+std::string in_seconds(seconds time) {
+  return std::to_string(time.count()) + " s";
+}
+
+Status check_loss(const ControllerOptions& options) {
+  const seconds loss = options.ctrl_loss_timeout;
+  const seconds fast_fail = options.fast_io_fail_timeout;
+  if (loss.count() < -1 || fast_fail.count() < -1) {
+    return refuse("ctrl-loss-tmo and fast_io_fail_tmo are numbers of seconds, or -1");
+  }
+  if (loss.count() >= 0 && fast_fail > loss) {
+    return refuse("fast_io_fail_tmo (" + in_seconds(fast_fail) +
+                  ") must not be longer than ctrl-loss-tmo (" + in_seconds(loss) +
+                  "), which gives up before it");
+  }
+  if (loss.count() == 0) {
+    return {};
+  }
+  if (options.reconnect_delay.count() < 1) {
+    return refuse("the reconnect delay has to be at least 1 second, unless ctrl-loss-tmo is 0");
+  }
+  if (loss.count() > 0 && options.reconnect_delay > loss) {
+    return refuse("reconnect-delay (" + in_seconds(options.reconnect_delay) +
+                  ") must not be longer than ctrl-loss-tmo (" + in_seconds(loss) +
+                  "), which gives up before the next attempt");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view timeout_action_name(TimeoutAction action) {
+  for (const auto& [value, name] : kActions) {
+    if (value == action) {
+      return name;
+    }
+  }
+  return "unknown";
+}
+
+std::optional<TimeoutAction> timeout_action_from_name(std::string_view name) {
+  for (const auto& [value, text] : kActions) {
+    if (text == name) {
+      return value;
+    }
+  }
+  return std::nullopt;
+}
+
+Status check_policy(const ControllerOptions& options) {
+  if (options.keep_alive.count() < 0) {
+    return refuse("the keep alive timeout is negative");
+  }
+  if (options.io_timeout.count() <= 0 || options.admin_timeout.count() <= 0) {
+    return refuse(
+        "io-timeout and admin-timeout have to be longer than 0; with the timeout action none, I/O "
+        "may take for ever");
+  }
+  if (options.keep_alive.count() == 0 && options.timeout_action == TimeoutAction::kNone) {
+    return refuse(
+        "without keep alive and with the timeout action none, nothing would ever notice a "
+        "connection that has gone silent: set keep-alive-tmo, or the action reset or abort");
+  }
+  return check_loss(options);
+}
+
+}  // namespace nvublk::nvme

@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""Targets that die, hang, forget and lie, as the user of a device meets them.
+
+ctest runs each class by itself: recovery_test.py CLASS. NVUBLK_KILLS says how often a target is
+killed, NVUBLK_SEED when. Exit status 77: this machine cannot run it.
+"""
+
+import json
+import mmap
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+from harness import CliTest, wait_until
+
+KILLS = int(os.environ.get("NVUBLK_KILLS", "6"))
+SEED = int(os.environ.get("NVUBLK_SEED", str(random.randrange(1 << 31))))
+BLOCK = 4096
+
+
+def fio_words(device, *more):
+    return ["fio", "--name=verify", f"--filename={device}", "--rw=randwrite", "--bs=4k-64k",
+            "--direct=1", "--ioengine=libaio", "--iodepth=16", "--verify=crc32c",
+            "--verify_fatal=1", "--verify_backlog=256", "--output-format=terse", *more]
+
+
+class RecoveryTest(CliTest):
+
+    def setUp(self):
+        super().setUp()
+        self.random = random.Random(SEED)
+        print(f"NVUBLK_SEED={SEED}", file=sys.stderr)
+
+    def controller(self):
+        return self.status()["controllers"][0]
+
+    def wait_for(self, state):
+        wait_until(lambda: self.controller()["state"] == state, f"the controller is {state}")
+
+    def no_errors(self):
+        self.assertEqual([device["errors"] for device in self.status()["devices"]], [0])
+
+    def file_target(self, *namespace, **more):
+        words = ",".join([f"file={self.folder}/disk.img", "size=64M", "bs=4096", *namespace])
+        return self.target(namespaces=(words,), **more)
+
+
+class Kills(RecoveryTest):
+
+    def test_a_target_that_is_killed_and_comes_back_costs_no_io(self):
+        target = self.file_target()
+        device, = self.attach(target, "--reconnect-delay", "1", "-l", "-1")
+        fio = subprocess.Popen(fio_words(device, "--size=48m", "--time_based", "--runtime=100000"),
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            for _ in range(KILLS):
+                time.sleep(self.random.uniform(0.1, 1.5))
+                target.close()
+                time.sleep(self.random.uniform(0.0, 1.5))
+                target.start()
+                self.wait_for("live")
+                self.assertIsNone(fio.poll(), "fio goes on")
+        finally:
+            fio.send_signal(signal.SIGINT)
+            out, _ = fio.communicate(timeout=120)
+        self.assertEqual(fio.returncode, 128, f"interrupted, and nothing was wrong: {out}")
+        self.no_errors()
+        self.assertEqual(self.nvublk("detach", device).status, 0)
+
+    def first_error_after(self, *options):
+        """Seconds from the target's end to the first error of a reader."""
+        target = self.target(namespaces=("size=16M",))
+        device, = self.attach(target, "--reconnect-delay", "1", *options)
+        failed_at = []
+        handle = os.open(device, os.O_RDONLY | os.O_DIRECT)
+        buffer = mmap.mmap(-1, BLOCK)
+
+        def read():
+            try:
+                while True:
+                    os.preadv(handle, [buffer], 0)
+            except OSError:
+                failed_at.append(time.monotonic())
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        time.sleep(0.3)
+        killed_at = time.monotonic()
+        target.close()
+        reader.join(timeout=60)
+        os.close(handle)
+        self.assertTrue(failed_at, "the reader gets an error")
+        return failed_at[0] - killed_at, target
+
+    def test_with_a_short_ctrl_loss_tmo_errors_come_then(self):
+        seconds, _ = self.first_error_after("--ctrl-loss-tmo", "3")
+        self.assertGreaterEqual(seconds, 3)
+        self.assertLess(seconds, 6)
+        self.assertEqual(self.controller()["state"], "failed")
+
+    def test_with_fast_io_fail_tmo_errors_come_then_and_io_comes_back(self):
+        seconds, target = self.first_error_after("--fast_io_fail_tmo", "2", "-l", "60")
+        self.assertGreaterEqual(seconds, 2)
+        self.assertLess(seconds, 5)
+        self.assertEqual(self.controller()["state"], "reconnecting")
+        target.start()
+        self.wait_for("live")
+
+
+class Policy(RecoveryTest):
+
+    def test_status_shows_the_policy_and_the_recovery(self):
+        target = self.target()
+        self.attach(target, "--reconnect-delay", "30", "-l", "120", "-F", "60", "-k", "7",
+                    "--io-timeout", "9", "--admin-timeout", "8", "--timeout-action", "abort")
+        controller = self.controller()
+        self.assertEqual(controller["policy"],
+                         {"keep_alive_tmo": 7, "reconnect_delay": 30, "ctrl_loss_tmo": 120,
+                          "fast_io_fail_tmo": 60, "io_timeout": 9, "admin_timeout": 8,
+                          "timeout_action": "abort"})
+        self.assertIsNone(controller["recovery"])
+        target.close()
+        wait_until(lambda: (self.controller()["recovery"] or {}).get("attempts", 0) > 1,
+                   "two attempts were made")
+        recovery = self.controller()["recovery"]
+        self.assertIn(recovery["step"], ("stop queues", "wait to reconnect", "reconnect"))
+        self.assertLessEqual(recovery["gives_up_ms"], 120000)
+        self.assertLessEqual(recovery["io_fails_ms"], 60000)
+        self.assertIn("attempts", self.nvublk("status").out)
+
+    def test_set_changes_what_is_in_force(self):
+        target = self.target()
+        device, = self.attach(target)
+        changed = self.nvublk("set", device, "ctrl-loss-tmo=-1", "timeout-action=abort",
+                              "io_timeout=12", "keep-alive-tmo=8", "-o", "json")
+        self.assertEqual(changed.status, 0, changed)
+        policy = changed.json["controllers"][0]["policy"]
+        self.assertEqual((policy["ctrl_loss_tmo"], policy["timeout_action"], policy["io_timeout"],
+                          policy["keep_alive_tmo"]), (-1, "abort", 12, 8))
+        self.assertEqual(self.controller()["policy"], policy)
+        self.assertEqual(self.controller()["keep_alive_ms"], 8000)
+        target.close()
+        self.wait_for("reconnecting")
+        self.assertEqual(self.nvublk("set", "nvublk0", "ctrl-loss-tmo=1",
+                                     "reconnect-delay=1").status, 0)
+        self.wait_for("failed")
+
+    def test_what_cannot_work_is_explained(self):
+        target = self.target()
+        self.attach(target)
+        self.must_fail("fast_io_fail_tmo .*longer than ctrl-loss-tmo", "set", "nvublk0",
+                       "ctrl-loss-tmo=10", "fast_io_fail_tmo=20")
+        self.must_fail("reconnect-delay .*longer than ctrl-loss-tmo", "set", "nvublk0",
+                       "ctrl-loss-tmo=5")
+        self.must_fail("gone silent", "set", "nvublk0", "keep-alive-tmo=0", "timeout-action=none")
+        self.must_fail("there is no setting 'loss'", "set", "nvublk0", "loss=1", status=2)
+        self.must_fail("write NAME=VALUE", "set", "nvublk0", "ctrl-loss-tmo", status=2)
+        self.must_fail("nothing attached is called", "set", "nvublk9", "ctrl-loss-tmo=9")
+        self.must_fail("longer than ctrl-loss-tmo", "attach", *target.options(), "-l", "5", "-F",
+                       "6", status=2)
+
+
+class Faults(RecoveryTest):
+
+    def admin_commands(self, target):
+        return json.loads(target.control_call("stats"))["admin_commands"]
+
+    def test_an_abort_comes_before_the_reset_if_so_wanted(self):
+        target = self.target()
+        device, = self.attach(target, "--io-timeout", "1", "--timeout-action", "abort",
+                              "--admin-timeout", "1", "--reconnect-delay", "1")
+        target.control_call("fault", {"kind": "stuck", "opcode": "read", "count": 1})
+        self.must("dd", f"if={device}", "of=/dev/null", "bs=4096", "count=1", "iflag=direct")
+        self.no_errors()
+        self.assertEqual(self.admin_commands(target)["abort"], 1)
+
+    def test_a_stuck_command_resets_the_controller(self):
+        target = self.target()
+        device, = self.attach(target, "--io-timeout", "1", "--reconnect-delay", "1")
+        target.control_call("fault", {"kind": "stuck", "opcode": "read", "count": 1})
+        self.must("dd", f"if={device}", "of=/dev/null", "bs=4096", "count=1", "iflag=direct")
+        self.no_errors()
+        self.assertNotIn("abort", self.admin_commands(target))
+
+    def test_a_black_hole_and_a_fatal_status_are_recovered_from(self):
+        target = self.target()
+        device, = self.attach(target, "-k", "2", "--reconnect-delay", "1", "-l", "-1")
+        for kind in ("black_hole", "fatal_status"):
+            target.control_call("fault", {"kind": kind})
+            self.wait_for("reconnecting")
+            target.control_call("clear_faults")
+            self.wait_for("live")
+            self.must("dd", f"if={device}", "of=/dev/null", "bs=4096", "count=1", "iflag=direct")
+        self.no_errors()
+
+    def test_another_disk_behind_the_same_address_is_not_written_to(self):
+        target = self.target()
+        device, = self.attach(target, "--reconnect-delay", "1")
+        target.control_call("fault", {"kind": "wrong_identity"})
+        target.control_call("drop")
+        wait_until(lambda: "another namespace" in self.status()["devices"][0]["reason"],
+                   "the device says what has happened")
+        handle = os.open(device, os.O_RDWR | os.O_DIRECT)
+        with self.assertRaises(OSError):
+            os.pwritev(handle, [mmap.mmap(-1, BLOCK)], 0)
+        os.close(handle)
+        self.assertEqual(self.nvublk("detach", "--all", "--force").status, 0)
+
+    def test_what_hangs_can_be_reset_and_taken_away(self):
+        target = self.target()
+        device, = self.attach(target, "-k", "0", "--admin-timeout", "600", "--io-timeout", "600",
+                              "--reconnect-delay", "1")
+        target.control_call("fault", {"kind": "stuck", "queues": "admin"})
+        before = self.admin_commands(target)["identify"]
+        asking = self.start_nvublk("id-ctrl", "nvublk0")
+        wait_until(lambda: self.admin_commands(target)["identify"] > before, "it is asked")
+        target.control_call("clear_faults")
+        self.assertEqual(self.nvublk("reset", "nvublk0").status, 0)
+        self.assertNotEqual(asking.wait(timeout=60), 0)
+        asking.communicate()
+        target.control_call("fault", {"kind": "black_hole"})
+        reader = subprocess.Popen(["dd", f"if={device}", "of=/dev/null", "bs=4096", "count=1",
+                                   "iflag=direct"], stderr=subprocess.DEVNULL)
+        began = time.monotonic()
+        self.assertEqual(self.nvublk("detach", device, "--force").status, 0)
+        self.assertLess(time.monotonic() - began, 30, "as the manual says, and the machine is slow")
+        self.assertNotEqual(reader.wait(timeout=60), 0)
+
+
+class PowerCut(RecoveryTest):
+    """A log of what was written, and of what fsync has acknowledged, against what is left."""
+
+    def write(self, handle, lba, version):
+        page = mmap.mmap(-1, BLOCK)
+        page.write(f"{lba} {version}".encode().ljust(BLOCK, b"\0"))
+        os.pwritev(handle, [page], lba * BLOCK)
+
+    def found(self, image, lba):
+        image.seek(lba * BLOCK)
+        words = image.read(BLOCK).rstrip(b"\0").split()
+        return int(words[1]) if words else 0
+
+    def test_nothing_that_fsync_acknowledged_is_lost(self):
+        target = self.file_target("cache=volatile")
+        device, = self.attach(target, "--reconnect-delay", "1", "-l", "-1")
+        lost_unflushed = 0
+        for round_number in range(1, max(2, KILLS // 2) + 1):
+            synced, written = {}, {}
+            stop, ready = threading.Event(), threading.Event()
+            handle = os.open(device, os.O_RDWR | os.O_DIRECT)
+            draw = random.Random(SEED + round_number)
+
+            def work():
+                version = round_number * 1000000
+                while not stop.is_set():
+                    for _ in range(draw.randrange(1, 30)):
+                        version += 1
+                        lba = draw.randrange(256)
+                        written.setdefault(lba, []).append(version)
+                        self.write(handle, lba, version)
+                    if stop.is_set():
+                        return
+                    before = {lba: versions[-1] for lba, versions in written.items()}
+                    os.fsync(handle)
+                    if stop.is_set():
+                        return  # after the cut: this is another target's answer
+                    synced.update(before)
+                    ready.set()
+
+            worker = threading.Thread(target=work)
+            worker.start()
+            self.assertTrue(ready.wait(60), "something is synced")
+            time.sleep(self.random.uniform(0.0, 0.5))
+            target.process.send_signal(signal.SIGSTOP)  # the moment of the cut, for the log
+            stop.set()
+            target.close()
+            with open(self.folder / "disk.img", "rb") as image:
+                for lba, versions in list(written.items()):
+                    left = self.found(image, lba)
+                    self.assertGreaterEqual(left, synced.get(lba, 0), f"block {lba} lost an fsync")
+                    self.assertTrue(left < round_number * 1000000 or left in versions)
+                    lost_unflushed += left < versions[-1]
+            target.start()
+            worker.join(timeout=60)
+            self.assertFalse(worker.is_alive(), "the writer goes on once the target is back")
+            os.close(handle)
+        self.assertGreater(lost_unflushed, 0, "the cut takes what was not flushed")
+        self.no_errors()
+
+
+if __name__ == "__main__":
+    result = unittest.main(exit=False, verbosity=2).result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(77 if result.skipped and len(result.skipped) == result.testsRun else 0)
