@@ -142,7 +142,7 @@ TEST(SavedState, SurvivesAnyDamage) {
   unsigned accepted = 0;
   for (int round = 0; round < 20000; round++) {
     std::string text = good;
-    for (unsigned change = 0; change <= random() % 3; change++) {
+    for (unsigned change = 0; change <= random() % 3 && !text.empty(); change++) {
       const std::size_t at = random() % text.size();
       switch (random() % 4) {
         case 0:

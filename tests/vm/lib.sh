@@ -141,6 +141,7 @@ check_nothing_left() {
 # --- nvublk ---------------------------------------------------------------------------------------
 
 readonly kDaemonLog=/tmp/nvublkd.log
+: >"$kDaemonLog"  # of this test, not of those before it
 export NVUBLK_SOCKET=${NVUBLK_SOCKET:-/run/nvublk/nvublk.sock}
 
 # The command line, which may not hang.
