@@ -25,7 +25,8 @@ std::uint32_t load_le32(const std::byte* from) {
 }  // namespace
 
 PduReceiver::PduReceiver(std::size_t buffer_bytes)
-    : size_(buffer_bytes), buffer_(std::make_unique_for_overwrite<std::byte[]>(buffer_bytes)) {
+    // Written to, so that it is in memory before the first I/O.
+    : size_(buffer_bytes), buffer_(std::make_unique<std::byte[]>(buffer_bytes)) {
   CHECK(buffer_bytes >= kMinBufferBytes);
 }
 

@@ -28,7 +28,8 @@ constexpr std::size_t round_up(std::size_t value, std::size_t multiple) {
 
 }  // namespace
 
-PduSender::PduSender() : staging_(std::make_unique_for_overwrite<std::byte[]>(kStagingBytes)) {}
+// Written to, so that it is in memory before the first I/O.
+PduSender::PduSender() : staging_(std::make_unique<std::byte[]>(kStagingBytes)) {}
 
 PduSender::~PduSender() {
   clear();
