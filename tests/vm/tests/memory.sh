@@ -28,7 +28,8 @@ status_of() { grep "^$1" "/proc/$daemon_pid/status" | tr -dc 0-9; }
 
 small_io() {
   fio --name=small --filename="$device" --size=64m --rw=randrw --bs=4k --direct=1 --iodepth=32 \
-    --ioengine=io_uring --numjobs=2 --verify=crc32c --verify_fatal=1 --output=/tmp/fio.out ||
+    --ioengine=io_uring --numjobs=2 --offset_increment=64m \
+    --verify=crc32c --verify_fatal=1 --output=/tmp/fio.out ||
     { cat /tmp/fio.out; return 1; }
 }
 
@@ -46,9 +47,8 @@ import sys
 import zlib
 pages = [bytearray(os.urandom(1 << 20)) for _ in range(int(sys.argv[1]))]
 sums = [zlib.crc32(page) for page in pages]
-for _ in range(2):
-    for page, expected in zip(pages, sums):
-        assert zlib.crc32(page) == expected
+for page, expected in zip(pages, sums):
+    assert zlib.crc32(page) == expected
 PYTHON
 }
 swapped_mib() { awk 'NR > 1 { print int($4 / 1024) }' /proc/swaps; }
