@@ -64,14 +64,15 @@ class Crash(CliTest):
         self.run_directory().mkdir()
         state = self.run_directory() / "state.json"
         state.write_text("{ \"format\": 1")
-        self.start_daemon()
+        old = self.start_daemon()
         self.assertFalse(state.exists())
         self.assertIn("state.json cannot be used", self.log())
         self.assertIn("state.json cannot be used", self.nvublk("recover").out)
         self.assertEqual(self.nvublk("recover").out, "There is nothing to recover.\n")
         state.write_text("{ \"format\": 99, \"attachments\": [] }")
         self.start_daemon("--takeover")
-        self.assertIn("format 99", self.log())
+        self.assertEqual(old.wait(timeout=60), 0)  # until then it may answer itself
+        wait_until(lambda: "format 99" in self.log(), "the new one has read the state")
 
     def test_takeover_replaces_a_daemon(self):
         target = self.target()
