@@ -54,6 +54,8 @@ class Crash(CliTest):
         self.assertFalse((self.run_directory() / "state.json").exists())
         daemon.send_signal(signal.SIGKILL)
         wait_until(lambda: zombie(daemon.pid), "the daemon is dead")
+        # Its socket closes a little later.
+        wait_until(lambda: self.nvublk("status").status != 0, "its socket is closed")
         self.assertEqual(len(self.mounts()), 1)
         self.start_daemon()
         self.assertEqual(self.mounts(), [])
