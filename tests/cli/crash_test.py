@@ -17,9 +17,13 @@ class Crash(CliTest):
                                       stderr=log)
         self.addCleanup(self.end, daemon)
         self.pids.add(daemon.pid)
-        wait_until(lambda: self.nvublk("list").status == 0 and self.daemon_pid() == daemon.pid,
-                   "the daemon answers")
+        wait_until(lambda: self.answers(daemon), "the daemon answers")
         return daemon
+
+    def answers(self, daemon):
+        # Between one that hands over and the next one, nobody does.
+        outcome = self.nvublk("status", "-o", "json")
+        return outcome.status == 0 and outcome.json["daemon"]["pid"] == daemon.pid
 
     @staticmethod
     def end(daemon):
