@@ -64,7 +64,8 @@ void SimulatedController::revive(const std::string& serial) {
   event_requests_.clear();
   shadows_ = 0;
   // MQES, TO of 500 ms, NVM command set.
-  const std::uint64_t cap = (options_.max_queue_entries - 1) | (1ull << 24) | (1ull << 37);
+  const std::uint64_t cap = (options_.max_queue_entries - 1) | (1ull << 24) | (1ull << 37) |
+                            (options_.weighted ? 1ull << 17 : 0);
   word(Property::kCap) = static_cast<std::uint32_t>(cap);
   word(4u) = static_cast<std::uint32_t>(cap >> 32);
   word(Property::kVs) = nvme::spec::Vs::make(2, 0).raw;
@@ -336,6 +337,11 @@ NvmeStatus SimulatedController::create_sq(const SubmissionEntry& sqe) {
   queue.sq = sqe.prps().prp1.get();
   queue.sq_entries = (sqe.cdw10.get() >> 16) + 1;
   queue.has_sq = true;
+  queue.priority = static_cast<std::uint8_t>(sqe.cdw11.get() >> 1 & 3);
+  if (queue.priority != 0 &&
+      nvme::spec::Cc{word(Property::kCc)}.ams() != nvme::spec::Arbitration::kWeightedRoundRobin) {
+    violate("a queue has a priority without weighted round robin");
+  }
   queue.rung = 0;
   doorbell(qid, false) = 0;
   return {};

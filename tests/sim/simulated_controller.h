@@ -45,6 +45,7 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
     bool out_of_order = false;          ///< completions of I/O in any order
     bool shadow_doorbells = false;
     bool sgl = false;
+    bool weighted = false;         ///< weighted round robin arbitration
     bool enabled_at_start = true;  ///< as a driver that crashed leaves it
   };
 
@@ -83,6 +84,8 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   std::uint64_t io_commands() const { return io_commands_; }
   std::uint64_t sgl_commands() const { return sgl_commands_; }
   std::size_t io_queue_count() const { return queues_.size(); }
+  /// QPRIO of submission queue `qid`, which exists.
+  std::uint8_t priority_of(std::uint16_t qid) const { return queues_.at(qid).priority; }
   std::size_t mapping_count() const { return mappings_.size(); }
   bool struck() const { return struck_; }
   bool has_shadows() const { return shadows_ != 0; }
@@ -100,6 +103,7 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
     std::uint32_t rung = 0;  // the submission doorbell when it was last looked at
     bool phase = true;
     bool has_sq = false;
+    std::uint8_t priority = 0;
     bool interrupts = false;
     std::uint16_t vector = 0;
     std::vector<nvme::spec::CompletionEntry> done;  // I/O, not posted yet

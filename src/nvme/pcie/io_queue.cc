@@ -10,11 +10,13 @@
 
 namespace nvublk::nvme::pcie {
 
-PcieIoQueue::PcieIoQueue(Shard& shard, std::uint16_t qid, std::shared_ptr<AdminLink> link,
-                         RequestTable& requests, QueueTransportSink& sink)
+PcieIoQueue::PcieIoQueue(Shard& shard, const QueueTransportOptions& options,
+                         std::shared_ptr<AdminLink> link, RequestTable& requests,
+                         QueueTransportSink& sink)
     : shard_(shard),
       reactor_(shard.reactor()),
-      qid_(qid),
+      qid_(options.qid),
+      priority_(options.priority),
       link_(std::move(link)),
       requests_(requests),
       sink_(sink),
@@ -95,9 +97,10 @@ void PcieIoQueue::answered(const AdminOutcome& outcome) {
         creation_failed(outcome);
         return;
       }
-      ask(State::kCreatingSq,
-          create_submission_queue(
-              {.qid = qid_, .entries = rings_->entries(), .address = rings_->sq_address()}));
+      ask(State::kCreatingSq, create_submission_queue({.qid = qid_,
+                                                       .entries = rings_->entries(),
+                                                       .address = rings_->sq_address(),
+                                                       .priority = priority_}));
       return;
     case State::kCreatingSq:
       has_sq_ = done;

@@ -21,7 +21,7 @@ namespace nvublk::nvme::pcie {
 
 class PcieIoQueue final : public QueueTransport, private Poller, private Flusher {
  public:
-  PcieIoQueue(Shard& shard, std::uint16_t qid, std::shared_ptr<AdminLink> link,
+  PcieIoQueue(Shard& shard, const QueueTransportOptions& options, std::shared_ptr<AdminLink> link,
               RequestTable& requests, QueueTransportSink& sink);
   /// Before connect(), or after on_disconnected().
   ~PcieIoQueue() override;
@@ -65,6 +65,7 @@ class PcieIoQueue final : public QueueTransport, private Poller, private Flusher
   Shard& shard_;
   Reactor& reactor_;
   const std::uint16_t qid_;
+  const std::uint8_t priority_;
   const std::shared_ptr<AdminLink> link_;
   RequestTable& requests_;
   QueueTransportSink& sink_;

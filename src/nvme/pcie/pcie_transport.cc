@@ -39,7 +39,7 @@ std::unique_ptr<QueueTransport> PcieTransport::make_queue(Shard& shard,
   if (options.qid == 0) {
     return std::make_unique<PcieAdminQueue>(shard, opener_, link_, requests, sink);
   }
-  return std::make_unique<PcieIoQueue>(shard, options.qid, link_, requests, sink);
+  return std::make_unique<PcieIoQueue>(shard, options, link_, requests, sink);
 }
 
 Result<std::unique_ptr<Transport>> make_pcie_transport(const TransportOptions& options) {

@@ -37,7 +37,8 @@ spec::SubmissionEntry create_completion_queue(const CreateCompletionQueue& argum
 spec::SubmissionEntry create_submission_queue(const CreateSubmissionQueue& arguments) {
   spec::SubmissionEntry sqe = create(spec::AdminOpcode::kCreateIoSubmissionQueue, arguments.qid,
                                      arguments.entries, arguments.address);
-  sqe.cdw11 = (static_cast<std::uint32_t>(arguments.qid) << 16) | kPhysicallyContiguous;
+  sqe.cdw11 = (static_cast<std::uint32_t>(arguments.qid) << 16) | kPhysicallyContiguous |
+              ((arguments.priority & 3u) << 1);
   return sqe;
 }
 

@@ -19,6 +19,7 @@ struct CreateSubmissionQueue {
   std::uint16_t qid = 0;  ///< completes into the completion queue of the same number
   std::uint32_t entries = 0;
   std::uint64_t address = 0;
+  std::uint8_t priority = 0;  ///< QPRIO: 0 urgent to 3 low
 };
 
 spec::SubmissionEntry create_completion_queue(const CreateCompletionQueue& arguments);

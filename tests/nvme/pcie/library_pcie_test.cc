@@ -96,6 +96,10 @@ class LibraryPcieTest : public testing::Test, private Poller {
     devices_[address] = std::make_shared<SimulatedController>(
         SimulatedController::Options{.size_blocks = 4096, .out_of_order = true, .sgl = sgl});
   }
+  void plug_one_of(const std::string& address, const SimulatedController::Options& options) {
+    plug(address);
+    devices_[address] = std::make_shared<SimulatedController>(options);
+  }
   static TransportId id_of(const std::string& address) {
     TransportId id;
     id.trtype = Trtype::kPcie;
@@ -278,6 +282,33 @@ TEST_F(LibraryPcieTest, PiecesAtOddPlacesGoBySglsWhereThereAreAny) {
     EXPECT_TRUE(std::ranges::equal(region->span(), pattern));
     EXPECT_EQ(devices_[address]->sgl_commands(), sgl ? 2u : 0u);
     shard_->reactor().dma_catalog().remove(entry);
+  }
+}
+
+TEST_F(LibraryPcieTest, PrioritiesReachTheDrive) {
+  plug_one_of(kFirst, {.size_blocks = 4096, .weighted = true});
+  ProbeCallbacks callbacks;
+  Controller* controller = nullptr;
+  callbacks.probe = [](const TransportId&, ControllerOptions& options) {
+    options.arbitration.weighted = true;
+    return true;
+  };
+  callbacks.attach = [&controller](const TransportId&, Controller& attached,
+                                   const ControllerOptions& used) {
+    EXPECT_TRUE(used.arbitration.weighted);
+    controller = &attached;
+  };
+  ASSERT_TRUE(initiator_->probe(id_of(kFirst), callbacks));
+  ASSERT_NE(controller, nullptr);
+  std::vector<IoQueuePair::Pointer> queues;
+  for (const QueuePriority priority : {QueuePriority::kUrgent, QueuePriority::kHigh,
+                                       QueuePriority::kMedium, QueuePriority::kLow}) {
+    auto queue = controller->allocate_io_queue_pair({.priority = priority});
+    ASSERT_TRUE(queue) << queue.error().text;
+    EXPECT_EQ(devices_[kFirst]->priority_of((*queue)->qid()), static_cast<std::uint8_t>(priority));
+    std::vector<std::byte> data = noise(4096, 3);
+    EXPECT_TRUE(comes_back(**queue, data, 3, 1));
+    queues.push_back(std::move(*queue));
   }
 }
 
