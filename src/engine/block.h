@@ -6,12 +6,32 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/block_zone.h"
 #include "engine/intrusive_list.h"
 #include "engine/time.h"
 
 namespace nvublk {
 
-enum class BlockOp : std::uint8_t { kRead, kWrite, kFlush, kDiscard, kWriteZeroes };
+enum class BlockOp : std::uint8_t {
+  kRead,
+  kWrite,
+  kFlush,
+  kDiscard,
+  kWriteZeroes,
+  // Of devices with zones. A zone is named by its first block.
+  kZoneAppend,  ///< a write to where the zone's write pointer is, which `lba` says afterwards
+  kZoneReport,  ///< of up to `blocks` zones from the one with `lba` on; see BlockRequest::data
+  kZoneOpen,
+  kZoneClose,
+  kZoneFinish,
+  kZoneReset,
+  kZoneResetAll,
+};
+
+/// What may hold data of the device: reads, writes, appends.
+constexpr bool transfers_blocks(BlockOp op) {
+  return op == BlockOp::kRead || op == BlockOp::kWrite || op == BlockOp::kZoneAppend;
+}
 
 /// What a device can do; front-ends hand it to the kernel so that requests arrive already the right
 /// size. Sizes in logical blocks unless the name says bytes; 0 means "not supported" for the
@@ -32,6 +52,7 @@ struct BlockGeometry {
   bool volatile_write_cache = false;
   bool fua = false;
   bool read_only = false;
+  BlockZones zones;
 
   std::uint64_t size_bytes() const { return size_blocks * block_size_bytes; }
   bool operator==(const BlockGeometry&) const = default;
@@ -54,13 +75,15 @@ struct BlockRequest : ListHook<BlockRequestTag> {
   using Done = void (*)(BlockRequest& request);
 
   BlockOp op = BlockOp::kRead;
-  bool fua = false;       ///< write: durable before it completes
+  bool fua = false;       ///< write, append: durable before it completes
   bool no_unmap = false;  ///< write zeroes: keep the blocks allocated
   std::uint16_t tag =
       0;  ///< which of the queue's buffers `data` is, for back-ends that registered it
   std::uint32_t blocks = 0;
   std::uint64_t lba = 0;
-  std::byte* data = nullptr;  ///< blocks * block_size bytes for reads and writes
+  /// Blocks * block_size bytes for reads, writes and appends. A report needs kBlockZoneBytes for
+  /// each zone and once more, and has made of them, when it is done, `blocks` BlockZones.
+  std::byte* data = nullptr;
   Done done = nullptr;
   int error = 0;
 

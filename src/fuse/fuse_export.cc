@@ -48,6 +48,13 @@ ExportOutcome outcome_of(const Status& status) {
 
 }  // namespace
 
+std::string cannot_show(const BlockGeometry& geometry) {
+  return geometry.zones.zone_blocks == 0
+             ? ""
+             : "it is zoned, and a file on FUSE has no zones; a kernel with ublk (Linux 6.6) can "
+               "show it";
+}
+
 FuseExport::FuseExport(const ShardSet& shards, BlockDevice& device, BlockExportOptions options,
                        bool multishot)
     : shards_(shards),

@@ -17,6 +17,9 @@
 
 namespace nvublk::fuse {
 
+/// Why a device with `geometry` cannot be shown through FUSE; empty if it can.
+std::string cannot_show(const BlockGeometry& geometry);
+
 /// Affine to the control shard.
 class FuseExport final : public BlockExport,
                          private FuseQueueClient,

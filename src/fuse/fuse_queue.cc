@@ -383,9 +383,7 @@ void FuseQueue::finish(Slot& slot, int error) {
       reply(slot, 0, sizeof(written));
       return;
     }
-    case BlockOp::kFlush:
-    case BlockOp::kDiscard:
-    case BlockOp::kWriteZeroes:
+    default:
       reply(slot, 0, 0);
       return;
   }
@@ -413,6 +411,8 @@ void FuseQueue::count_finished(const Slot& slot, int error) {
       return;
     case BlockOp::kWriteZeroes:
       (slot.punch_hole ? counters_.discards : counters_.write_zeroes).add();
+      return;
+    default:
       return;
   }
 }

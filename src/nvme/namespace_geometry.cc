@@ -65,6 +65,36 @@ void set_preferred_sizes(BlockGeometry& geometry, const spec::IdentifyNamespace&
   }
 }
 
+void set_zones(BlockGeometry& geometry, const NamespaceProfile& profile,
+               const ControllerProfile& controller) {
+  if (!profile.format.zones) {
+    return;
+  }
+  const ZonedFormat& format = *profile.format.zones;
+  geometry.zones.zone_blocks = format.zone_blocks;
+  geometry.zones.max_open = format.max_open_zones;
+  geometry.zones.max_active = format.max_active_zones;
+  const std::uint64_t limit = controller.append_limit_bytes.value_or(spec::kNoLimit);
+  geometry.zones.max_append_bytes =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(limit, geometry.max_transfer_bytes));
+}
+
+// What Linux cannot show. Its own driver refuses the same.
+std::string zones_unusable(const NamespaceProfile& profile) {
+  if (!profile.format.zones) {
+    return "it is zoned (command set 2), and the controller does not say how";
+  }
+  const std::uint64_t blocks = profile.format.zones->zone_blocks;
+  if (!std::has_single_bit(blocks)) {
+    return "it is zoned, and its zones have " + std::to_string(blocks) +
+           " blocks, which is not a power of two";
+  }
+  if (profile.format.zones->variable_capacity) {
+    return "it is zoned, and the capacities of its zones change";
+  }
+  return "";
+}
+
 constexpr std::uint32_t kNoReferenceTag = 3;
 // Protection information with a guard of 16 bits.
 constexpr std::uint32_t kProtectionBytes = 8;
@@ -127,18 +157,19 @@ BlockGeometry namespace_geometry(const NamespaceProfile& profile,
   set_preferred_sizes(geometry, data);
   set_deallocate_limits(geometry, data, controller);
   set_write_zeroes_limit(geometry, controller);
+  set_zones(geometry, profile, controller);
   return geometry;
 }
 
 std::string namespace_unusable(const NamespaceProfile& profile) {
   const spec::IdentifyNamespace& data = profile.data;
   if (profile.ids.csi == static_cast<std::uint8_t>(spec::CommandSetIdentifier::kZonedNamespace)) {
-    return "it is zoned (command set 2), and block devices here have no zones; attach a namespace "
-           "of the NVM command set";
-  }
-  if (profile.ids.csi != static_cast<std::uint8_t>(spec::CommandSetIdentifier::kNvm)) {
+    if (std::string reason = zones_unusable(profile); !reason.empty()) {
+      return reason;
+    }
+  } else if (profile.ids.csi != static_cast<std::uint8_t>(spec::CommandSetIdentifier::kNvm)) {
     return "its command set (CSI " + std::to_string(profile.ids.csi) +
-           ") is not the NVM command set";
+           ") is not the NVM or the Zoned Namespace command set";
   }
   if (!data.active() || data.nsze.get() == 0) {
     return "it has no capacity";

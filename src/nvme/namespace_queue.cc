@@ -19,6 +19,9 @@ bool NamespaceQueue::valid(const BlockRequest& request) const {
   if (request.op == BlockOp::kFlush) {
     return true;
   }
+  if (request.op > BlockOp::kWriteZeroes) {
+    return valid_for_zones(request);
+  }
   if (request.blocks == 0 || request.lba >= geometry_.size_blocks ||
       request.blocks > geometry_.size_blocks - request.lba) {
     return false;
@@ -31,10 +34,9 @@ bool NamespaceQueue::valid(const BlockRequest& request) const {
       return request.blocks <= geometry_.max_discard_blocks;
     case BlockOp::kWriteZeroes:
       return request.blocks <= geometry_.max_write_zeroes_blocks;
-    case BlockOp::kFlush:
-      return true;
+    default:
+      return false;
   }
-  return false;
 }
 
 void NamespaceQueue::submit(BlockRequest& request) {
@@ -95,6 +97,9 @@ void NamespaceQueue::build(const BlockRequest& block, Request& request) const {
       request.sqe = command::write_zeroes(nsid_, block.lba, block.blocks, !block.no_unmap,
                                           flags & ~kIoChecks);
       protect(block, request);
+      return;
+    default:
+      build_zoned(block, request);
       return;
   }
 }

@@ -34,11 +34,21 @@ class NamespaceQueue final : public BlockQueue {
   /// What requests fail with; 0 while they do not.
   int retired() const { return retired_error_; }
 
-  /// Fills `request` for `block`. [NVM 1.1 §3.2, §3.3]
+  /// Fills `request` for `block`. [NVM 1.1 §3.2, §3.3] [ZNS 1.2 §3.4]
   void build(const BlockRequest& block, Request& request) const;
+  /// What the answer to a command that succeeded is for `block`; not 0: an errno.
+  int finish(BlockRequest& block, const spec::CompletionEntry& entry) const {
+    return block.op == BlockOp::kZoneAppend || block.op == BlockOp::kZoneReport
+               ? finish_zoned(block, entry)
+               : 0;
+  }
 
  private:
   bool valid(const BlockRequest& request) const;
+  bool valid_for_zones(const BlockRequest& request) const;
+  void build_zoned(const BlockRequest& block, Request& request) const;
+  int finish_zoned(BlockRequest& block, const spec::CompletionEntry& entry) const;
+  int finish_report(BlockRequest& block) const;
   void protect(const BlockRequest& block, Request& request) const;
 
   QueuePair& queue_pair_;

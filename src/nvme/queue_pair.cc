@@ -248,7 +248,7 @@ void QueuePair::complete(Request& request, spec::NvmeStatus status,
   if (BlockRequest* block = std::exchange(request.block, nullptr)) {
     requests_.release(request);
     shard_.reactor().remove_in_flight(1);
-    complete_block(*block, status, request.abort_sent);
+    complete_block(*block, entry, request.abort_sent);
     return;
   }
   const Request::Done done = request.done;
@@ -257,9 +257,11 @@ void QueuePair::complete(Request& request, spec::NvmeStatus status,
   done(context, status, entry);
 }
 
-void QueuePair::complete_block(BlockRequest& block, spec::NvmeStatus status, bool aborted) {
+void QueuePair::complete_block(BlockRequest& block, const spec::CompletionEntry& entry,
+                               bool aborted) {
+  const spec::NvmeStatus status = entry.status();
   if (status.ok()) {
-    block.error = 0;
+    block.error = static_cast<NamespaceQueue*>(block.queue)->finish(block, entry);
   } else if (should_retry(block, status, aborted)) {
     retry(block, status);
     return;
@@ -276,8 +278,10 @@ void QueuePair::log_failure(const BlockRequest& block, spec::NvmeStatus status) 
   if (!policy_.log_errors || !log_limiter_.allow(shard_.reactor().now())) {
     return;
   }
-  static constexpr std::array<const char*, 5> kOpNames = {"read", "write", "flush", "discard",
-                                                          "write zeroes"};
+  static constexpr const char* kOpNames[] = {"read",        "write",        "flush",
+                                             "discard",     "write zeroes", "zone append",
+                                             "zone report", "zone open",    "zone close",
+                                             "zone finish", "zone reset",   "reset of all zones"};
   const std::uint64_t suppressed = log_limiter_.take_suppressed();
   const std::string_view name = status_name(status);
   std::array<char, 240> text{};
@@ -296,8 +300,9 @@ bool QueuePair::may_change_media(const Request& request) const {
   return qid_ != 0 && !reads && !request.sqe.is_fabrics();
 }
 
-// The block layer's commands go back to the head of those that wait, oldest first; the others end
-// here with a path error. The transport has let go of all of them.
+// The block layer's commands go back to the head of those that wait, oldest first; appends, of
+// which a second one would write once more, and the others end here with a path error. The
+// transport has let go of all of them.
 void QueuePair::requeue_outstanding() {
   IntrusiveList<BlockRequest, BlockRequestTag> again;
   IntrusiveList<Request, RequestTag> ended;
@@ -311,7 +316,12 @@ void QueuePair::requeue_outstanding() {
       shard_.reactor().remove_in_flight(1);
       requests_.release(request);
       block->attempts--;  // it was not the device that failed it
-      again.push_back(*block);
+      if (block->op != BlockOp::kZoneAppend) {
+        again.push_back(*block);
+        continue;
+      }
+      block->error = errno_of(spec::NvmeStatus::make(spec::PathStatus::kHostPathError));
+      block->done(*block);
       continue;
     }
     const Request::Done done = request.done;

@@ -130,7 +130,7 @@ class QueuePair final : private QueueTransportSink {
   void start_block(BlockRequest& block, Request& request);
   void send(Request& request, Duration timeout);
   void complete(Request& request, spec::NvmeStatus status, const spec::CompletionEntry& entry);
-  void complete_block(BlockRequest& block, spec::NvmeStatus status, bool aborted);
+  void complete_block(BlockRequest& block, const spec::CompletionEntry& entry, bool aborted);
   bool should_retry(const BlockRequest& block, spec::NvmeStatus status, bool aborted) const;
   void retry(BlockRequest& block, spec::NvmeStatus status);
   void on_retry_timer();

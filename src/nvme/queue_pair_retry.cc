@@ -22,12 +22,13 @@ bool is_transient(spec::NvmeStatus status) {
 
 }  // namespace
 
-// Block requests are all idempotent: carried out twice, they leave what they leave when carried out
-// once. A status with a retry delay asks for another try whatever it is.
+// Block requests but appends are idempotent: carried out twice, they leave what they leave when
+// carried out once; a write to a zone then fails the second time. A status with a retry delay asks
+// for another try whatever it is.
 bool QueuePair::should_retry(const BlockRequest& block, spec::NvmeStatus status,
                              bool aborted) const {
-  if (status.dnr() || block.attempts > policy_.retries || fail_all_error_ != 0 ||
-      static_cast<NamespaceQueue*>(block.queue)->retired() != 0) {
+  if (status.dnr() || block.op == BlockOp::kZoneAppend || block.attempts > policy_.retries ||
+      fail_all_error_ != 0 || static_cast<NamespaceQueue*>(block.queue)->retired() != 0) {
     return false;
   }
   return is_transient(status) || status.crd() != 0 ||

@@ -27,19 +27,6 @@ std::string join(const std::vector<std::uint32_t>& numbers) {
   return text;
 }
 
-/// Why a subsystem with these namespaces has nothing to show, to follow its name.
-std::string why_none(const std::vector<nvme::Namespace*>& namespaces) {
-  if (namespaces.empty()) {
-    return " has no active namespace for this host";
-  }
-  std::string text = " has no namespace that can be shown as a block device";
-  for (const nvme::Namespace* block : namespaces) {
-    text += (block == namespaces.front() ? ": namespace " : "; namespace ") +
-            std::to_string(block->nsid()) + ": " + block->unusable();
-  }
-  return text;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Attachment>> Attachment::create(const AttachmentEnvironment& environment,
@@ -176,16 +163,37 @@ Error Attachment::missing_namespace(std::uint32_t nsid) const {
   return Error::make(ErrorCode::kNotFound, std::move(text));
 }
 
+std::string Attachment::why_not_shown(const nvme::Namespace& block) const {
+  return block.unusable().empty() ? environment_.frontends->cannot_show(frontend_, block.geometry())
+                                  : block.unusable();
+}
+
+/// Why there is nothing to show, to follow the subsystem's name.
+std::string Attachment::why_none() const {
+  const std::vector<nvme::Namespace*> namespaces = controller_->namespaces();
+  if (namespaces.empty()) {
+    return " has no active namespace for this host";
+  }
+  std::string text = " has no namespace that can be shown as a block device";
+  for (const nvme::Namespace* block : namespaces) {
+    text += (block == namespaces.front() ? ": namespace " : "; namespace ") +
+            std::to_string(block->nsid()) + ": " + why_not_shown(*block);
+  }
+  return text;
+}
+
 Status Attachment::choose_namespaces() {
   std::vector<nvme::Namespace*> chosen;
   if (request_.nsids.empty()) {
     for (nvme::Namespace* block : controller_->namespaces()) {
-      if (block->unusable().empty()) {
+      const std::string obstacle = why_not_shown(*block);
+      if (obstacle.empty()) {
         chosen.push_back(block);
-      } else {
-        log_warning(kSubsystem, name() + ": namespace " + std::to_string(block->nsid()) +
-                                    " is left out: " + block->unusable());
+        continue;
       }
+      namespace_problems_[block->nsid()] = "it cannot be shown as a block device: " + obstacle;
+      log_warning(kSubsystem, name() + ": namespace " + std::to_string(block->nsid()) +
+                                  " is left out: " + obstacle);
     }
   }
   for (const std::uint32_t nsid : request_.nsids) {
@@ -193,17 +201,16 @@ Status Attachment::choose_namespaces() {
     if (block == nullptr) {
       return std::unexpected(missing_namespace(nsid));
     }
-    if (!block->unusable().empty()) {
-      return fail(ErrorCode::kUnsupported,
-                  "namespace " + std::to_string(nsid) +
-                      " cannot be shown as a block device: " + block->unusable());
+    if (const std::string obstacle = why_not_shown(*block); !obstacle.empty()) {
+      return fail(ErrorCode::kUnsupported, "namespace " + std::to_string(nsid) +
+                                               " cannot be shown as a block device: " + obstacle);
     }
     if (std::find(chosen.begin(), chosen.end(), block) == chosen.end()) {
       chosen.push_back(block);
     }
   }
   if (chosen.empty()) {
-    return fail(ErrorCode::kNotFound, request_.subject() + why_none(controller_->namespaces()));
+    return fail(ErrorCode::kNotFound, request_.subject() + why_none());
   }
   std::sort(chosen.begin(), chosen.end(), [](const nvme::Namespace* a, const nvme::Namespace* b) {
     return a->nsid() < b->nsid();

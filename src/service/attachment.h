@@ -172,6 +172,8 @@ class Attachment final : private nvme::ControllerListener {
   void connected(Status status);
   Status choose_namespaces();
   Error missing_namespace(std::uint32_t nsid) const;
+  std::string why_not_shown(const nvme::Namespace& block) const;
+  std::string why_none() const;
   void start_device(std::list<Device>::iterator device);
   void device_started(std::list<Device>::iterator device, Status status);
   void make_export(Device& device);

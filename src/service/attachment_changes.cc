@@ -157,8 +157,8 @@ bool Attachment::add_device(std::uint32_t nsid) {
     return false;
   }
   std::string& problem = namespace_problems_[nsid];
-  if (!block->unusable().empty()) {
-    problem = "it cannot be shown as a block device: " + block->unusable();
+  if (const std::string obstacle = why_not_shown(*block); !obstacle.empty()) {
+    problem = "it cannot be shown as a block device: " + obstacle;
   } else if (same != devices_.end()) {
     problem = "it waits until " + same->name + ", which was another namespace, is detached";
     blocked_.push_back(nsid);

@@ -26,6 +26,13 @@ class Frontends {
   /// Takes away the device with this number, which waits for a server: requests fail. Any thread;
   /// waits for the driver, so not a shard's.
   virtual Status discard(int id) const = 0;
+  /// Why the front-end that choose() has found cannot show a device with `geometry`; empty if it
+  /// can, as far as is known.
+  virtual std::string cannot_show(const std::string& name, const BlockGeometry& geometry) const {
+    static_cast<void>(name);
+    static_cast<void>(geometry);
+    return "";
+  }
   /// `name` is what choose() found. `device` outlives the export.
   virtual std::unique_ptr<BlockExport> make(const std::string& name, BlockDevice& device,
                                             const BlockExportOptions& options) = 0;

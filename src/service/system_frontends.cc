@@ -81,6 +81,11 @@ Status SystemFrontends::discard(int id) const {
   return !deleted && deleted.error().code == ErrorCode::kNotFound ? Status{} : deleted;
 }
 
+std::string SystemFrontends::cannot_show(const std::string& name,
+                                         const BlockGeometry& geometry) const {
+  return name == kFuse ? fuse::cannot_show(geometry) : "";
+}
+
 std::unique_ptr<BlockExport> SystemFrontends::make(const std::string& name, BlockDevice& device,
                                                    const BlockExportOptions& options) {
   if (name == kUblk) {

@@ -20,6 +20,7 @@ class SystemFrontends final : public Frontends {
   void choose(FrontendWish wish, Chosen chosen) override;
   Status check_unused(const std::string& device) const override;
   Status discard(int id) const override;
+  std::string cannot_show(const std::string& name, const BlockGeometry& geometry) const override;
   std::unique_ptr<BlockExport> make(const std::string& name, BlockDevice& device,
                                     const BlockExportOptions& options) override;
   /// No choose() is under way.

@@ -88,6 +88,12 @@ StepNext DeviceStart::keep_features(const DeviceOutcome& outcome) {
                                       "this kernel's ublk driver is too old; use Linux 6.5 or "
                                       "later, or --frontend fuse"));
   }
+  if (plan_.geometry.zones.zone_blocks != 0 && !plan_.take_over &&
+      !features_.has(abi::kFeatureZoned | abi::kFeatureUserCopy)) {
+    return StepNext::fail(Error::make(ErrorCode::kUnsupported,
+                                      "the namespace is zoned, and this kernel's ublk has no zoned "
+                                      "devices; Linux 6.6 or later with CONFIG_BLK_DEV_ZONED has"));
+  }
   return StepNext::next();
 }
 
@@ -109,7 +115,12 @@ DeviceStart::Payload DeviceStart::add() {
     info_.flags |= kRecovery;
     info_.flags |= features_.bits & abi::kFeatureQuiesce;
   }
-  info_.flags |= features_.bits & abi::kFeatureUpdateSize;
+  if (plan_.geometry.zones.zone_blocks != 0) {
+    // The kernel looks at the zones once, when the device starts: its size stays.
+    info_.flags |= abi::kFeatureZoned | abi::kFeatureUserCopy;
+  } else {
+    info_.flags |= features_.bits & abi::kFeatureUpdateSize;
+  }
   return control(add_request(info_));
 }
 
@@ -240,6 +251,7 @@ DeviceStart::Payload DeviceStart::make_queues() {
   action.queues = info_.nr_hw_queues;
   action.depth = info_.queue_depth;
   action.buffer_bytes = info_.max_io_buf_bytes;
+  action.user_copy = Features{info_.flags}.has(abi::kFeatureUserCopy);
   return action;
 }
 

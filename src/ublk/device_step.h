@@ -31,6 +31,7 @@ struct DeviceAction {
   std::uint16_t queues = 0;
   std::uint16_t depth = 0;
   std::uint32_t buffer_bytes = 0;
+  bool user_copy = false;  ///< kMakeQueues: data is copied by us
 };
 
 struct DeviceOutcome {

@@ -33,8 +33,8 @@ ControlRequest params_request(std::uint32_t device, const abi::Params& params) {
 ControlRequest get_params_request(std::uint32_t device) {
   ControlRequest request = device_request(abi::kGetParams, device);
   abi::Params params{};
-  params.len = abi::kParamsLength;
-  request.put(params, abi::kParamsLength);
+  params.len = abi::kZonedParamsLength;  // drivers without zones tell less
+  request.put(params, params.len);
   return request;
 }
 

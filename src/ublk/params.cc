@@ -68,7 +68,10 @@ abi::ParamBasic basic_params(const BlockGeometry& geometry, bool read_only,
   const std::uint32_t transfer = std::min(geometry.max_transfer_bytes, buffer_bytes);
   basic.max_sectors = transfer / block * (block / abi::kSectorBytes);
   // Like the kernel's own NVMe driver: only boundaries that are a power of two.
-  if (std::has_single_bit(geometry.boundary_blocks)) {
+  if (geometry.zones.zone_blocks != 0) {
+    basic.chunk_sectors =
+        static_cast<std::uint32_t>(geometry.zones.zone_blocks * (block / abi::kSectorBytes));
+  } else if (std::has_single_bit(geometry.boundary_blocks)) {
     basic.chunk_sectors = clamped_sectors(geometry.boundary_blocks, block);
   }
   basic.dev_sectors = geometry.size_blocks * (block / abi::kSectorBytes);
@@ -97,6 +100,40 @@ abi::ParamDiscard discard_params(const BlockGeometry& geometry) {
   return discard;
 }
 
+// More than there are zones is refused by the kernel, and means no limit.
+std::uint32_t zone_limit(std::uint32_t limit, std::uint64_t zone_count) {
+  return limit < zone_count ? limit : 0;
+}
+
+abi::ParamZoned zoned_params(const BlockGeometry& geometry, std::uint32_t buffer_bytes) {
+  const std::uint64_t zone_count = geometry.size_blocks / geometry.zones.zone_blocks;
+  const std::uint32_t block = geometry.block_size_bytes;
+  abi::ParamZoned zoned{};
+  zoned.max_active_zones = zone_limit(geometry.zones.max_active, zone_count);
+  zoned.max_open_zones = zone_limit(geometry.zones.max_open, zone_count);
+  if (zoned.max_active_zones != 0) {
+    zoned.max_open_zones = std::min(zoned.max_open_zones, zoned.max_active_zones);
+  }
+  const std::uint32_t append =
+      std::min({geometry.zones.max_append_bytes, geometry.max_transfer_bytes, buffer_bytes});
+  zoned.max_zone_append_sectors = append / block * (block / abi::kSectorBytes);
+  return zoned;
+}
+
+Status check_zones(const BlockGeometry& geometry) {
+  const std::uint64_t sectors =
+      geometry.zones.zone_blocks * (geometry.block_size_bytes / abi::kSectorBytes);
+  if (!std::has_single_bit(sectors) || sectors > std::numeric_limits<std::int32_t>::max()) {
+    return fail(ErrorCode::kUnsupported,
+                "its zones have " + std::to_string(sectors) +
+                    " sectors; Linux needs a power of two, and less than 2 TiB");
+  }
+  if (geometry.size_blocks < geometry.zones.zone_blocks) {
+    return fail(ErrorCode::kUnsupported, "the namespace is smaller than one of its zones");
+  }
+  return {};
+}
+
 }  // namespace
 
 std::uint32_t io_buffer_bytes(const BlockGeometry& geometry, unsigned depth) {
@@ -121,8 +158,41 @@ Result<abi::Params> make_params(const BlockGeometry& geometry, bool read_only,
     params.types |= abi::kParamDiscard;
     params.discard = discard_params(geometry);
   }
+  if (geometry.zones.zone_blocks != 0) {
+    if (Status status = check_zones(geometry); !status) {
+      return std::unexpected(std::move(status.error()));
+    }
+    params.len = abi::kZonedParamsLength;
+    params.types |= abi::kParamZoned;
+    params.zoned = zoned_params(geometry, buffer_bytes);
+  }
   return params;
 }
+
+namespace {
+
+// A back-end without zones can take over what has some: it refuses what asks for them.
+Status check_same_zones(const abi::Params& then, const abi::Params& now) {
+  if ((now.types & abi::kParamZoned) == 0) {
+    return {};
+  }
+  if ((then.types & abi::kParamZoned) == 0) {
+    return fail(ErrorCode::kUnsupported, "the namespace is zoned now, the device is not");
+  }
+  if (then.basic.chunk_sectors != now.basic.chunk_sectors) {
+    return fail(ErrorCode::kUnsupported, "the namespace has zones of " +
+                                             std::to_string(now.basic.chunk_sectors) +
+                                             " sectors now, the device was made with " +
+                                             std::to_string(then.basic.chunk_sectors));
+  }
+  if (then.zoned.max_zone_append_sectors > now.zoned.max_zone_append_sectors) {
+    return fail(ErrorCode::kUnsupported,
+                "the controller takes smaller appends to zones now than the device was made for");
+  }
+  return {};
+}
+
+}  // namespace
 
 Status check_compatible(const abi::Params& then, const abi::Params& now) {
   const auto bytes = [](unsigned shift) { return std::to_string(1U << (shift & 31)); };
@@ -136,6 +206,9 @@ Status check_compatible(const abi::Params& then, const abi::Params& now) {
                                              std::to_string(now.basic.max_sectors) +
                                              " sectors per request now, the device was made for " +
                                              std::to_string(then.basic.max_sectors));
+  }
+  if (Status fits = check_same_zones(then, now); !fits) {
+    return fits;
   }
   constexpr std::uint32_t kCaches = abi::kAttrVolatileCache;
   if ((now.basic.attrs & kCaches) != 0 && (then.basic.attrs & kCaches) == 0) {

@@ -58,14 +58,15 @@ struct IoCommand {
   std::uint16_t q_id;
   std::uint16_t tag;
   std::int32_t result;  ///< of the request that is committed: bytes or -errno
-  std::uint64_t addr;   ///< the tag's buffer
+  /// The tag's buffer. With USER_COPY 0, but for an append the sector at which its data is.
+  std::uint64_t addr;
 };
 static_assert(sizeof(IoCommand) == 16 && offsetof(IoCommand, addr) == 8);
 
 /// What the kernel wants done, one per tag, in memory that it shares: struct ublksrv_io_desc.
 struct IoDescriptor {
   std::uint32_t op_flags;    ///< bits 7:0 kOp..., the rest kIoFlag... (not shifted)
-  std::uint32_t nr_sectors;  ///< of 512 bytes
+  std::uint32_t nr_sectors;  ///< of 512 bytes; of a zone report: zones
   std::uint64_t start_sector;
   std::uint64_t addr;
 };
@@ -81,6 +82,13 @@ constexpr std::uint32_t kOpFlush = 2;
 constexpr std::uint32_t kOpDiscard = 3;
 constexpr std::uint32_t kOpWriteSame = 4;
 constexpr std::uint32_t kOpWriteZeroes = 5;
+constexpr std::uint32_t kOpZoneOpen = 10;
+constexpr std::uint32_t kOpZoneClose = 11;
+constexpr std::uint32_t kOpZoneFinish = 12;
+constexpr std::uint32_t kOpZoneAppend = 13;
+constexpr std::uint32_t kOpZoneResetAll = 14;
+constexpr std::uint32_t kOpZoneReset = 15;
+constexpr std::uint32_t kOpReportZones = 18;
 
 /// IoDescriptor::op_flags, positions in the 32-bit word itself.
 constexpr std::uint32_t kIoFlagFua = 1U << 13;
@@ -92,6 +100,26 @@ constexpr std::int32_t kResultAbort = -ENODEV;  ///< the tag is taken back, do n
 
 constexpr std::uint32_t kMaxQueueDepth = 4096;
 constexpr std::uint64_t kCommandBufferOffset = 0;  ///< of queue 0's descriptors, for mmap
+/// With USER_COPY: where in the server node a request's data is.
+constexpr std::uint64_t kRequestDataOffset = 0x80000000;
+constexpr unsigned kRequestDataTagShift = 25;
+constexpr unsigned kRequestDataQueueShift = 41;
+
+/// What a zone report is made of, in sectors: struct blk_zone. [include/uapi/linux/blkzoned.h]
+struct Zone {
+  std::uint64_t start;
+  std::uint64_t len;
+  std::uint64_t wp;
+  std::uint8_t type;  ///< kZoneSequentialWriteRequired
+  std::uint8_t cond;  ///< as BlockZoneState
+  std::uint8_t non_seq;
+  std::uint8_t reset;
+  std::uint8_t resv[4];
+  std::uint64_t capacity;
+  std::uint8_t reserved[24];
+};
+static_assert(sizeof(Zone) == 64 && offsetof(Zone, capacity) == 32);
+constexpr std::uint8_t kZoneSequentialWriteRequired = 2;
 
 /// struct ublk_params and its parts.
 struct ParamBasic {
@@ -117,19 +145,41 @@ struct ParamDiscard {
 };
 static_assert(sizeof(ParamDiscard) == 20);
 
+/// Only read; the kernel's to fill.
+struct ParamDevt {
+  std::uint32_t char_major;
+  std::uint32_t char_minor;
+  std::uint32_t disk_major;
+  std::uint32_t disk_minor;
+};
+
+struct ParamZoned {
+  std::uint32_t max_open_zones;
+  std::uint32_t max_active_zones;
+  std::uint32_t max_zone_append_sectors;
+  std::uint8_t reserved[20];
+};
+static_assert(sizeof(ParamZoned) == 32);
+
 struct Params {
   std::uint32_t len;    ///< bytes of this structure that are filled in
   std::uint32_t types;  ///< kParam...
   ParamBasic basic;
   ParamDiscard discard;
+  ParamDevt devt;
+  ParamZoned zoned;
   std::uint32_t pad;
 };
-static_assert(sizeof(Params) == 64 && offsetof(Params, discard) == 40);
-/// The kernel's structure goes on after `discard`; what we send ends there.
+static_assert(sizeof(Params) == 112 && offsetof(Params, discard) == 40 &&
+              offsetof(Params, zoned) == 76);
+/// The kernel's structure goes on after `zoned`. What we send ends with what the device needs, so
+/// that drivers without zones take it.
 constexpr std::uint32_t kParamsLength = 60;
+constexpr std::uint32_t kZonedParamsLength = 108;
 
 constexpr std::uint32_t kParamBasic = 1U << 0;
 constexpr std::uint32_t kParamDiscard = 1U << 1;
+constexpr std::uint32_t kParamZoned = 1U << 3;
 
 constexpr std::uint32_t kAttrReadOnly = 1U << 0;
 constexpr std::uint32_t kAttrRotational = 1U << 1;
@@ -140,6 +190,8 @@ constexpr std::uint32_t kAttrFua = 1U << 3;
 constexpr std::uint64_t kFeatureUserRecovery = 1ULL << 3;
 constexpr std::uint64_t kFeatureUserRecoveryReissue = 1ULL << 4;
 constexpr std::uint64_t kFeatureCmdIoctlEncode = 1ULL << 6;
+constexpr std::uint64_t kFeatureUserCopy = 1ULL << 7;
+constexpr std::uint64_t kFeatureZoned = 1ULL << 8;
 constexpr std::uint64_t kFeatureUpdateSize = 1ULL << 10;
 constexpr std::uint64_t kFeatureQuiesce = 1ULL << 12;
 constexpr std::uint64_t kFeatureSafeStopDev = 1ULL << 17;

@@ -196,8 +196,9 @@ void UblkExport::resize(Done done) {
         Error::make(ErrorCode::kUnsupported,
                     "the namespace has " + std::to_string(geometry.size_bytes()) +
                         " bytes now, but this kernel's ublk cannot resize /dev/" + disk() +
-                        " (UPDATE_SIZE, Linux 6.16): it keeps its size; detach and "
-                        "attach it to see the new one"));
+                        (geometry.zones.zone_blocks == 0 ? " (UPDATE_SIZE, Linux 6.16)"
+                                                         : ", which is zoned") +
+                        ": it keeps its size; detach and attach it to see the new one"));
   }
   resize_done_ = std::move(done);
   // The queues first: the kernel may use the new size at once.
@@ -401,6 +402,7 @@ Status UblkExport::make_queues(const DeviceAction& action) {
   queue.char_fd = server_node_.get();
   queue.depth = action.depth;
   queue.buffer_bytes = action.buffer_bytes;
+  queue.user_copy = action.user_copy;
   queue.name = options_.name;
   taking_back_ = false;
   for (std::uint16_t id = 0; id < action.queues; id++) {

@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 
 #include "engine/check.h"
+#include "ublk/user_copy.h"
+#include "ublk/zone_report.h"
 
 namespace nvublk::ublk {
 
@@ -156,7 +158,11 @@ void UblkQueue::send(Slot& slot, std::uint32_t command, std::int32_t result) {
   io.q_id = options_.queue_id;
   io.tag = slot.tag;
   io.result = result;
-  io.addr = reinterpret_cast<std::uintptr_t>(slot.data);
+  if (!options_.user_copy) {
+    io.addr = reinterpret_cast<std::uintptr_t>(slot.data);
+  } else if (command == abi::kCommitAndFetchReq && slot.op == BlockOp::kZoneAppend && result >= 0) {
+    io.addr = slot.lba * (options_.limits.block_size_bytes / abi::kSectorBytes);
+  }
   std::memcpy(sqe->cmd, &io, sizeof(io));
 }
 
@@ -198,7 +204,10 @@ void UblkQueue::feed() {
 }
 
 void UblkQueue::begin(Slot& slot) {
-  const int error = refusing_ ? EIO : decode(descriptors_.at(slot.tag), options_.limits, slot);
+  int error = refusing_ ? EIO : decode(descriptors_.at(slot.tag), options_.limits, slot);
+  if (error == 0 && options_.user_copy && !take_data(slot)) {
+    error = EIO;
+  }
   if (error != 0) {
     refuse(slot, error);
     return;
@@ -231,11 +240,40 @@ void UblkQueue::on_done(BlockRequest& request) {
     self.report_if_drained();
     return;
   }
-  const bool transfers = slot.op == BlockOp::kRead || slot.op == BlockOp::kWrite;
-  self.commit(slot, transfers ? static_cast<std::int32_t>(slot.blocks *
-                                                          self.options_.limits.block_size_bytes)
-                              : 0);
+  self.commit(slot, self.result_of(slot));
   self.report_if_drained();
+}
+
+std::int32_t UblkQueue::result_of(Slot& slot) {
+  if (options_.user_copy && !give_data(slot)) {
+    return -EIO;
+  }
+  if (slot.op == BlockOp::kZoneReport) {
+    // The kernel takes more than it asked for as all of it, and asks again for the rest of less.
+    return static_cast<std::int32_t>(options_.buffer_bytes);
+  }
+  return transfers_blocks(slot.op)
+             ? static_cast<std::int32_t>(slot.blocks * options_.limits.block_size_bytes)
+             : 0;
+}
+
+bool UblkQueue::take_data(Slot& slot) {
+  if (slot.op != BlockOp::kWrite && slot.op != BlockOp::kZoneAppend) {
+    return true;
+  }
+  const std::size_t length = std::size_t{slot.blocks} * options_.limits.block_size_bytes;
+  return copy_from_request({options_.char_fd, options_.queue_id, slot.tag}, {slot.data, length});
+}
+
+bool UblkQueue::give_data(Slot& slot) {
+  std::size_t length = std::size_t{slot.blocks} * options_.limits.block_size_bytes;
+  if (slot.op == BlockOp::kZoneReport) {
+    length = encode_zones({slot.data, options_.buffer_bytes}, slot.blocks,
+                          options_.limits.block_size_bytes, options_.limits.zone_blocks);
+  } else if (slot.op != BlockOp::kRead) {
+    return true;
+  }
+  return copy_to_request({options_.char_fd, options_.queue_id, slot.tag}, {slot.data, length});
 }
 
 void UblkQueue::count(const Slot& slot) {
@@ -250,6 +288,7 @@ void UblkQueue::count(const Slot& slot) {
       counters_.read_bytes.add(bytes);
       break;
     case BlockOp::kWrite:
+    case BlockOp::kZoneAppend:
       counters_.writes.add();
       counters_.write_bytes.add(bytes);
       break;
@@ -261,6 +300,13 @@ void UblkQueue::count(const Slot& slot) {
       break;
     case BlockOp::kWriteZeroes:
       counters_.write_zeroes.add();
+      break;
+    case BlockOp::kZoneReport:
+    case BlockOp::kZoneOpen:
+    case BlockOp::kZoneClose:
+    case BlockOp::kZoneFinish:
+    case BlockOp::kZoneReset:
+    case BlockOp::kZoneResetAll:
       break;
   }
 }

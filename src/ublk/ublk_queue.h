@@ -50,6 +50,7 @@ class UblkQueue final : public Feeder {
     std::uint16_t queue_id = 0;
     std::uint16_t depth = 0;
     std::uint32_t buffer_bytes = 0;  ///< of each tag
+    bool user_copy = false;          ///< data is copied by us and not by the driver
     std::string name;                ///< log prefix
   };
   struct Counters {
@@ -123,6 +124,9 @@ class UblkQueue final : public Feeder {
   void refuse(Slot& slot, int error);
   void send(Slot& slot, std::uint32_t command, std::int32_t result);
   void count(const Slot& slot);
+  bool take_data(Slot& slot);
+  bool give_data(Slot& slot);
+  std::int32_t result_of(Slot& slot);
   void report_failure(int error);
   void report_if_idle();
   void report_if_drained();

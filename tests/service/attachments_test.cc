@@ -23,6 +23,17 @@ TEST_F(AttachmentsTest, NamespacesThatCannotBeShownAreRefusedWithTheReason) {
   EXPECT_EQ(frontends_->shown.size(), 3u) << "the others are shown";
 }
 
+TEST_F(AttachmentsTest, AZonedNamespaceIsShownWhereTheFrontEndHasZones) {
+  const auto zoned = target_->add_namespace({.size_bytes = 1 << 20, .zone_bytes = 64 << 10});
+  ASSERT_TRUE(zoned);
+  frontends_->shows_zones = true;
+  AttachRequest wanted = request();
+  wanted.nsids = {*zoned};
+  const auto name = attach(wanted);
+  ASSERT_TRUE(name) << name.error().text;
+  EXPECT_EQ(frontends_->shown, std::set<std::string>{*name + "n" + std::to_string(*zoned)});
+}
+
 TEST_F(AttachmentsTest, ShowsEveryActiveNamespace) {
   const auto name = attach(request());
   ASSERT_TRUE(name.has_value()) << name.error().text;

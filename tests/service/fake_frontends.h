@@ -39,6 +39,9 @@ class FakeFrontends final : public service::Frontends {
     discarded.insert(id);
     return {};
   }
+  std::string cannot_show(const std::string&, const BlockGeometry& geometry) const override {
+    return shows_zones || geometry.zones.zone_blocks == 0 ? "" : "it is zoned";
+  }
   std::unique_ptr<BlockExport> make(const std::string&, BlockDevice& device,
                                     const BlockExportOptions& options) override {
     if (dynamic_cast<service::FailingDevice*>(&device) != nullptr) {
@@ -48,6 +51,7 @@ class FakeFrontends final : public service::Frontends {
   }
 
   bool available = true;
+  bool shows_zones = false;
   std::set<std::string> fails_to_start;  ///< names of devices
   std::set<std::string> hangs;           ///< names of devices whose start waits for release()
   std::set<std::string> held;            ///< paths of devices in use

@@ -82,9 +82,10 @@ class MemoryDevice::Queue final : public BlockQueue {
       case BlockOp::kWriteZeroes:
         return request.blocks <= geometry.max_write_zeroes_blocks;
       case BlockOp::kFlush:
-        break;
+        return true;
+      default:
+        return false;
     }
-    return true;
   }
 
   void complete(BlockRequest& request) {
@@ -118,7 +119,7 @@ class MemoryDevice::Queue final : public BlockQueue {
       case BlockOp::kWriteZeroes:
         std::memset(place, 0, length);
         break;
-      case BlockOp::kFlush:
+      default:
         break;
     }
   }

@@ -125,5 +125,59 @@ TEST(Descriptor, NoNonsenseGetsThrough) {
   }
 }
 
+RequestLimits zoned_limits() {
+  RequestLimits limits = limits_of(4096);
+  limits.zone_blocks = 64;
+  limits.max_append_bytes = 8 * 4096;
+  return limits;
+}
+
+TEST(Descriptor, ZonesAreNamedByTheirFirstBlock) {
+  struct Case {
+    std::uint32_t op;
+    BlockOp want;
+  };
+  BlockRequest request;
+  for (const Case& c :
+       {Case{abi::kOpZoneOpen, BlockOp::kZoneOpen}, Case{abi::kOpZoneClose, BlockOp::kZoneClose},
+        Case{abi::kOpZoneFinish, BlockOp::kZoneFinish},
+        Case{abi::kOpZoneReset, BlockOp::kZoneReset}}) {
+    EXPECT_EQ(decode(descriptor_of(c.op, 64 * 8, 0), zoned_limits(), request), 0);
+    EXPECT_EQ(request.op, c.want);
+    EXPECT_EQ(request.lba, 64U);
+    EXPECT_EQ(decode(descriptor_of(c.op, 65 * 8, 0), zoned_limits(), request), EINVAL);
+    EXPECT_EQ(decode(descriptor_of(c.op, 64 * 8 + 1, 0), zoned_limits(), request), EINVAL);
+    EXPECT_EQ(decode(descriptor_of(c.op, 1024 * 8, 0), zoned_limits(), request), EINVAL);
+    EXPECT_EQ(decode(descriptor_of(c.op, 64 * 8, 0), limits_of(4096), request), EOPNOTSUPP);
+    RequestLimits read_only = zoned_limits();
+    read_only.read_only = true;
+    EXPECT_EQ(decode(descriptor_of(c.op, 64 * 8, 0), read_only, request), EROFS);
+  }
+  EXPECT_EQ(decode(descriptor_of(abi::kOpZoneResetAll, ~0ULL, 0), zoned_limits(), request), 0);
+  EXPECT_EQ(request.op, BlockOp::kZoneResetAll);
+  EXPECT_EQ(decode(descriptor_of(16, 0, 0), zoned_limits(), request), EOPNOTSUPP);
+}
+
+TEST(Descriptor, AppendsAndReportsAreWithinTheirLimits) {
+  BlockRequest request;
+  EXPECT_EQ(decode(descriptor_of(abi::kOpZoneAppend | abi::kIoFlagFua, 64 * 8, 64), zoned_limits(),
+                   request),
+            0);
+  EXPECT_EQ(request.op, BlockOp::kZoneAppend);
+  EXPECT_EQ(request.blocks, 8U);
+  EXPECT_TRUE(request.fua);
+  EXPECT_EQ(decode(descriptor_of(abi::kOpZoneAppend, 64 * 8, 72), zoned_limits(), request), EINVAL);
+
+  EXPECT_EQ(decode(descriptor_of(abi::kOpReportZones, 128 * 8, 5), zoned_limits(), request), 0);
+  EXPECT_EQ(request.op, BlockOp::kZoneReport);
+  EXPECT_EQ(request.lba, 128U);
+  EXPECT_EQ(request.blocks, 5U);
+  EXPECT_EQ(decode(descriptor_of(abi::kOpReportZones, 0, ~0U), zoned_limits(), request), 0);
+  EXPECT_EQ(request.blocks, 16 * 4096 / 64 - 1U) << "as many as the buffer holds";
+  EXPECT_EQ(decode(descriptor_of(abi::kOpReportZones, 0, 0), zoned_limits(), request), EINVAL);
+  EXPECT_EQ(decode(descriptor_of(abi::kOpReportZones, 1000 * 8, 1), zoned_limits(), request),
+            EINVAL);
+}
+
 }  // namespace
 }  // namespace nvublk::ublk

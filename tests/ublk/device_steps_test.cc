@@ -240,6 +240,25 @@ TEST(DeviceStart, AsksOnlyForWhatTheDriverOffers) {
   EXPECT_EQ(old.error().code, ErrorCode::kUnsupported);
 }
 
+TEST(DeviceStart, AZonedDeviceNeedsADriverThatHasThem) {
+  DeviceStart::Plan plan = plan_of(false);
+  plan.geometry.zones = {.zone_blocks = 64, .max_append_bytes = 65536};
+  World world = world_for(false);
+  DeviceStart start(plan);
+  EXPECT_EQ(drive(start, world), ActionKind::kDone);
+  const Features features{start.info().flags};
+  EXPECT_TRUE(features.has(abi::kFeatureZoned | abi::kFeatureUserCopy));
+  EXPECT_FALSE(features.has(abi::kFeatureUpdateSize));
+
+  world = world_for(false);
+  world.features &= ~abi::kFeatureZoned;
+  DeviceStart refused(plan);
+  EXPECT_EQ(drive(refused, world), ActionKind::kFailed);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  EXPECT_NE(refused.error().text.find("CONFIG_BLK_DEV_ZONED"), std::string::npos);
+  EXPECT_TRUE(world.clean());
+}
+
 struct NamedFault {
   std::string name;
   std::function<DeviceStart::Event(const DeviceAction&)> make;

@@ -157,5 +157,56 @@ TEST(Params, ADeviceGoesOnOnlyWithLimitsAsGoodAsThoseItWasMadeWith) {
   EXPECT_FALSE(compatible([](BlockGeometry& now) { now.max_write_zeroes_blocks = 0; }));
 }
 
+BlockGeometry zoned_geometry() {
+  BlockGeometry geometry = geometry_of(4096, 1024);
+  geometry.max_transfer_bytes = kMebibyte;
+  geometry.boundary_blocks = 32;
+  geometry.zones = {
+      .zone_blocks = 64, .max_open = 3, .max_active = 2, .max_append_bytes = 128 * 1024};
+  return geometry;
+}
+
+TEST(Params, ZonesAreInSectorsAndWithinTheirLimits) {
+  const BlockGeometry geometry = zoned_geometry();
+  const auto params = make_params(geometry, false, kMebibyte);
+  ASSERT_TRUE(params.has_value());
+  EXPECT_EQ(params->len, abi::kZonedParamsLength);
+  EXPECT_NE(params->types & abi::kParamZoned, 0U);
+  EXPECT_EQ(params->basic.chunk_sectors, 512U) << "the zone, not the boundary";
+  EXPECT_EQ(params->zoned.max_active_zones, 2U);
+  EXPECT_EQ(params->zoned.max_open_zones, 2U) << "the kernel refuses more open than active ones";
+  EXPECT_EQ(params->zoned.max_zone_append_sectors, 256U);
+
+  BlockGeometry wide = geometry;
+  wide.zones.max_open = wide.zones.max_active = 16;  // all there are
+  wide.zones.max_append_bytes = 16 * kMebibyte;
+  const auto unlimited = make_params(wide, false, 65536);
+  ASSERT_TRUE(unlimited.has_value());
+  EXPECT_EQ(unlimited->zoned.max_active_zones, 0U);
+  EXPECT_EQ(unlimited->zoned.max_open_zones, 0U);
+  EXPECT_EQ(unlimited->zoned.max_zone_append_sectors, 128U) << "what a tag's buffer holds";
+
+  for (const std::uint64_t zone_blocks : {63ULL, 2048ULL, 1ULL << 40}) {
+    BlockGeometry odd = geometry;
+    odd.zones.zone_blocks = zone_blocks;
+    EXPECT_FALSE(make_params(odd, false, kMebibyte).has_value()) << zone_blocks;
+  }
+}
+
+TEST(Params, AZonedDeviceGoesOnWithTheSameZonesOnly) {
+  const auto then = make_params(zoned_geometry(), false, kMebibyte);
+  const auto plain = make_params(geometry_of(4096, 1024), false, kMebibyte);
+  ASSERT_TRUE(then.has_value());
+  ASSERT_TRUE(plain.has_value());
+  EXPECT_TRUE(check_compatible(*then, *then).has_value());
+  EXPECT_FALSE(check_compatible(*plain, *then).has_value());
+  BlockGeometry other = zoned_geometry();
+  other.zones.zone_blocks = 128;
+  EXPECT_FALSE(check_compatible(*then, *make_params(other, false, kMebibyte)).has_value());
+  other = zoned_geometry();
+  other.zones.max_append_bytes = 4096;
+  EXPECT_FALSE(check_compatible(*then, *make_params(other, false, kMebibyte)).has_value());
+}
+
 }  // namespace
 }  // namespace nvublk::ublk

@@ -328,8 +328,16 @@ TEST(NamespaceGeometry, WhatCannotBeShownSaysWhy) {
   profile.format.guard_bits = 16;
   profile.data.dps = 0;
   profile.data.lbaf[0].ms = 0;
-  profile.ids.csi = 2;
+  profile.ids.csi = 1;
   EXPECT_NE(namespace_unusable(profile).find("command set"), std::string::npos);
+  profile.ids.csi = 2;
+  EXPECT_NE(namespace_unusable(profile).find("does not say how"), std::string::npos);
+  profile.format.zones = ZonedFormat{.zone_blocks = 3};
+  EXPECT_NE(namespace_unusable(profile).find("power of two"), std::string::npos);
+  profile.format.zones->zone_blocks = 4;
+  EXPECT_EQ(namespace_unusable(profile), "");
+  profile.format.zones->variable_capacity = true;
+  EXPECT_NE(namespace_unusable(profile).find("capacities"), std::string::npos);
   profile.ids.csi = 0;
   profile.data.lbaf[0].lbads = 40;
   EXPECT_NE(namespace_unusable(profile), "");

@@ -50,8 +50,9 @@ class ScriptedQueue final : public QueueTransport {
     spec::CompletionEntry entry;
     entry.cid = cid;
     entry.set_status(status);
-    sink_.on_completion(entry);
+    complete(entry);
   }
+  void complete(const spec::CompletionEntry& entry) { sink_.on_completion(entry); }
 
  private:
   void on_deferred() {

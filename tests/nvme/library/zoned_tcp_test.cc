@@ -246,9 +246,12 @@ TEST_F(ZonedTest, WhatCannotBeIsRefusedHere) {
   EXPECT_EQ(host_->io->zone_report(what, &Ended::record, &ended), -EINVAL);
 }
 
-TEST_F(ZonedTest, ItIsNoBlockDevice) {
+TEST_F(ZonedTest, AsABlockDeviceItHasItsZones) {
   const Namespace* zoned = host_->controller->find_namespace(1);
-  EXPECT_NE(zoned->unusable().find("zone"), std::string::npos) << zoned->unusable();
+  EXPECT_EQ(zoned->unusable(), "");
+  const BlockZones zones{
+      .zone_blocks = kZone, .max_open = 3, .max_active = 4, .max_append_bytes = 65536};
+  EXPECT_EQ(zoned->geometry().zones, zones);
 }
 
 class FlatTest : public CommandsTest {};
