@@ -17,6 +17,8 @@ struct TransportOptions {
   int tos = -1;             ///< type of service, -1: the system's
   int ack_timeout = -1;     ///< 0 to 31: RDMA waits 4.096 us times 2 to that power, TCP as many
                             ///< ms, before a peer that acknowledges nothing is lost; -1: theirs
+  /// RDMA: the queue pairs of a shard on one device take their receive buffers from one queue.
+  bool shared_receive_queue = false;
   bool header_digest = false;
   bool data_digest = false;
   Duration connect_timeout = seconds(5);  ///< for each step of connecting a queue

@@ -41,6 +41,7 @@ void read_transport(JsonFields& fields, nvme::TransportOptions& transport) {
   fields.flag("data_digest", transport.data_digest);
   fields.integer("tos", transport.tos, -1, 255);
   fields.integer("rdma_ack_timeout", transport.ack_timeout, -1, 31);
+  fields.flag("shared_receive_queue", transport.shared_receive_queue);
 }
 
 void read_controller(JsonFields& fields, nvme::ControllerOptions& options) {
@@ -108,6 +109,9 @@ Status AttachRequest::check() const {
   if (hotplug && id.is_fabrics()) {
     return fail(ErrorCode::kInvalidArgument, "--hotplug is for local drives (-t pcie)");
   }
+  if (controller.transport.shared_receive_queue && id.trtype != nvme::Trtype::kRdma) {
+    return fail(ErrorCode::kInvalidArgument, "--shared-receive-queue is for RDMA (-t rdma)");
+  }
   if (id.is_fabrics() && id.subnqn.empty()) {
     return fail(ErrorCode::kInvalidArgument, "the subsystem's NQN is missing (-n)");
   }
@@ -132,6 +136,7 @@ Json AttachRequest::to_params() const {
   params["data_digest"] = transport.data_digest;
   params["tos"] = transport.tos;
   params["rdma_ack_timeout"] = transport.ack_timeout;
+  params["shared_receive_queue"] = transport.shared_receive_queue;
   params["nsid"] = nsids;
   params["frontend"] = frontend_wish_name(frontend);
   params["id"] = first_id;

@@ -156,6 +156,8 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
                  "Over RDMA: 4.096 us times 2 to this until it is sent again, -1: the device's")
       ->type_name("N")
       ->check(CLI::Range(-1, 31));
+  app.add_flag("--shared-receive-queue", transport.shared_receive_queue,
+               "Over RDMA: one queue of receive buffers for all of a shard's queue pairs");
   app.add_flag("-g,--hdr-digest", transport.header_digest, "Protect PDU headers by a CRC");
   app.add_flag("-G,--data-digest", transport.data_digest, "Protect PDU data by a CRC");
 }

@@ -36,7 +36,7 @@ std::string padded_text(const std::array<char, N>& field) {
 
 std::string uuid_text(const std::array<std::uint8_t, 16>& bytes) {
   std::string text = hex_digits(bytes.data(), bytes.size());
-  for (const std::size_t position : {20, 16, 12, 8}) {
+  for (const std::size_t position : {20u, 16u, 12u, 8u}) {
     text.insert(position, 1, '-');
   }
   return text;

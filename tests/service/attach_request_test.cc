@@ -100,6 +100,14 @@ TEST(AttachRequest, RefusesParametersThatThereAreNot) {
   EXPECT_EQ(refusal(params), "there is no parameter \"hdr-digest\"");
 }
 
+TEST(AttachRequest, SharedReceiveQueuesAreForRdma) {
+  Json params = minimal();
+  params["shared_receive_queue"] = true;
+  EXPECT_EQ(refusal(params), "--shared-receive-queue is for RDMA (-t rdma)");
+  params["transport"] = "rdma";
+  EXPECT_TRUE(AttachRequest::from_params(params));
+}
+
 TEST(AttachRequest, NeedsASubsystem) {
   Json params = minimal();
   params.erase("nqn");

@@ -8,6 +8,7 @@
 
 #include "engine/check.h"
 #include "engine/log.h"
+#include "nvme/rdma/receives.h"
 
 namespace nvublk::nvme::rdma {
 
@@ -84,6 +85,29 @@ void CompletionQueue::remove(std::uint32_t client) {
   }
   entry.client = nullptr;
   entry.generation++;
+  entry.queue_pair.reset();
+}
+
+void CompletionQueue::share(std::uint32_t client, std::uint32_t number, Receives& receives) {
+  CHECK(shared_ == nullptr || shared_ == &receives);
+  shared_ = &receives;
+  clients_[client & 0xffff].queue_pair = number;
+}
+
+// Null: it was of a queue pair that is gone.
+CompletionClient* CompletionQueue::client_of(const ibv_wc& completion) const {
+  const auto number = static_cast<std::uint32_t>(completion.wr_id >> 32);
+  if (number == kSharedReceives) {
+    const auto found = std::ranges::find_if(clients_, [&completion](const Client& each) {
+      return each.queue_pair == completion.qp_num;
+    });
+    return found != clients_.end() ? found->client : nullptr;
+  }
+  const std::uint32_t index = number & 0xffff;
+  if (index >= clients_.size() || clients_[index].generation != number >> 16) {
+    return nullptr;
+  }
+  return clients_[index].client;
 }
 
 // Fills the batch; false if there was nothing.
@@ -106,17 +130,19 @@ void CompletionQueue::dispatch() {
   counters_.completions.add(static_cast<std::uint64_t>(count));
   for (int i = 0; i < count; i++) {
     const ibv_wc& completion = batch_[static_cast<std::size_t>(i)];
-    const auto number = static_cast<std::uint32_t>(completion.wr_id >> 32);
-    const std::uint32_t index = number & 0xffff;
-    if (index >= clients_.size() || clients_[index].client == nullptr ||
-        clients_[index].generation != number >> 16) {
-      continue;  // of a queue pair that is gone
+    const auto id = static_cast<std::uint32_t>(completion.wr_id);
+    CompletionClient* client = client_of(completion);
+    if (client == nullptr) {
+      if (completion.wr_id >> 32 == kSharedReceives) {
+        shared_->returned();
+        shared_->give_back(id & ~Receives::kWorkId);
+      }
+      continue;
     }
-    CompletionClient& client = *clients_[index].client;
-    if (!IntrusiveList<CompletionClient, PolledTag>::contains_anywhere(client)) {
-      polled_.push_back(client);
+    if (!IntrusiveList<CompletionClient, PolledTag>::contains_anywhere(*client)) {
+      polled_.push_back(*client);
     }
-    client.on_work(static_cast<std::uint32_t>(completion.wr_id), completion);
+    client->on_work(id, completion);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/error.h"
@@ -18,6 +19,7 @@
 namespace nvublk::nvme::rdma {
 
 struct PolledTag;
+class Receives;
 
 /// A queue pair's side of its completion queue. Neither call may destroy a client.
 class CompletionClient : public ListHook<PolledTag> {
@@ -45,12 +47,21 @@ class CompletionQueue final : private Poller {
   bool reserve(int entries);
   void unreserve(int entries) { reserved_ -= entries; }
 
+  /// Stands for a client in work_id(): a receive of a shared queue, whose completion names the
+  /// queue pair that it came by.
+  static constexpr std::uint32_t kSharedReceives = 0xffffffff;
+
   /// Returns the client's number for work_id().
   std::uint32_t add(CompletionClient& client);
   /// What still arrives for it is dropped.
   void remove(std::uint32_t client);
+  /// Receives of `receives` that come by queue pair `number` are the client's; what comes by a
+  /// queue pair that is gone goes back.
+  void share(std::uint32_t client, std::uint32_t number, Receives& receives);
+  /// Delivers what is there. Not from within a client's call.
+  void deliver() { poll(); }
   /// What a work request has as its wr_id.
-  std::uint64_t work_id(std::uint32_t client, std::uint32_t id) const {
+  static std::uint64_t work_id(std::uint32_t client, std::uint32_t id) {
     return (std::uint64_t{client} << 32) | id;
   }
   ibv_cq* get() const { return queue_.get(); }
@@ -63,6 +74,7 @@ class CompletionQueue final : private Poller {
   struct Client {
     CompletionClient* client = nullptr;
     std::uint16_t generation = 0;
+    std::optional<std::uint32_t> queue_pair;  // that takes receives from the shared queue
   };
 
   CompletionQueue(Reactor& reactor, RdmaCounters& counters, CompletionChannel channel,
@@ -71,6 +83,7 @@ class CompletionQueue final : private Poller {
   bool arm() override;
   bool fetch();
   void dispatch();
+  CompletionClient* client_of(const ibv_wc& completion) const;
   void on_event();
 
   Reactor& reactor_;
@@ -84,6 +97,7 @@ class CompletionQueue final : private Poller {
   std::array<ibv_wc, kBatch> batch_{};
   int fetched_ = 0;  // of batch_, not dispatched yet
   std::vector<Client> clients_;
+  Receives* shared_ = nullptr;
   IntrusiveList<CompletionClient, PolledTag> polled_;
 };
 

@@ -189,16 +189,17 @@ Status RdmaQueue::create_on_device() {
   completions_ = *completions;
   reserved_completions_ = entries;
   client_ = completions_->add(*this);
-  auto session = RdmaSession::create(options_.queue, *device_, requests_, sink_);
+  auto session =
+      RdmaSession::create(options_.queue, *device_, options_.share_receives, requests_, sink_);
   if (!session) {
     return std::unexpected(std::move(session.error()));
   }
   session_ = std::move(*session);
   ibv_qp_init_attr attributes =
-      RdmaSession::queue_pair_attributes(commands, completions_->get(), limits.max_sge);
+      session_->queue_pair_attributes(completions_->get(), limits.max_sge);
   int error = connection_.create_queue_pair(*device_->protection_domain(), attributes);
   if (error == EINVAL) {  // some devices take no data by value
-    attributes = RdmaSession::queue_pair_attributes(commands, completions_->get(), limits.max_sge);
+    attributes = session_->queue_pair_attributes(completions_->get(), limits.max_sge);
     attributes.cap.max_inline_data = 0;
     error = connection_.create_queue_pair(*device_->protection_domain(), attributes);
   }
@@ -337,6 +338,9 @@ void RdmaQueue::release_queue_pair() {
 
 void RdmaQueue::finish_close() {
   reactor_.cancel(flush_timer_);
+  if (session_ && session_->shares_receives()) {
+    completions_->deliver();  // a shared buffer in a completion that nobody reads would be lost
+  }
   reactor_.cancel(closed_);
   release_queue_pair();
   state_ = State::kClosed;

@@ -37,6 +37,7 @@ class RdmaQueue final : public QueueTransport,
     CmConnection::Options connection;
     std::string peer;  ///< "192.0.2.1:4420", for messages
     Duration step_timeout = seconds(5);
+    bool share_receives = false;
   };
 
   RdmaQueue(Shard& shard, const Options& options, RequestTable& requests, QueueTransportSink& sink);

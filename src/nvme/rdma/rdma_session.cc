@@ -1,7 +1,6 @@
 #include "nvme/rdma/rdma_session.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "engine/check.h"
@@ -21,14 +20,14 @@ std::string errno_text(const char* what, int error) {
 
 }  // namespace
 
-ibv_qp_init_attr RdmaSession::queue_pair_attributes(std::uint32_t commands, ibv_cq* queue,
-                                                    int max_pieces) {
+ibv_qp_init_attr RdmaSession::queue_pair_attributes(ibv_cq* queue, int max_pieces) const {
   ibv_qp_init_attr attributes{};
   attributes.send_cq = queue;
   attributes.recv_cq = queue;
   attributes.qp_type = IBV_QPT_RC;
-  attributes.cap.max_send_wr = commands;
-  attributes.cap.max_recv_wr = commands + 1;
+  attributes.srq = receives_->shared();
+  attributes.cap.max_send_wr = commands_count_;
+  attributes.cap.max_recv_wr = shares_receives() ? 0 : receive_count_;
   attributes.cap.max_send_sge = static_cast<std::uint32_t>(std::clamp(max_pieces, 1, 2));
   attributes.cap.max_recv_sge = 1;
   attributes.cap.max_inline_data = kWantedInlineBytes;
@@ -36,12 +35,10 @@ ibv_qp_init_attr RdmaSession::queue_pair_attributes(std::uint32_t commands, ibv_
 }
 
 Result<std::unique_ptr<RdmaSession>> RdmaSession::create(const QueueTransportOptions& options,
-                                                         ShardDevice& device,
+                                                         ShardDevice& device, bool share_receives,
                                                          RequestTable& requests,
                                                          QueueTransportSink& sink) {
-  const std::size_t bytes =
-      requests.size() * sizeof(Capsule) + (requests.size() + 1) * sizeof(Response);
-  Result<DmaRegion> region = DmaRegion::allocate(bytes);
+  Result<DmaRegion> region = DmaRegion::allocate(requests.size() * sizeof(Capsule));
   if (!region) {
     return std::unexpected(std::move(region.error()));
   }
@@ -53,7 +50,28 @@ Result<std::unique_ptr<RdmaSession>> RdmaSession::create(const QueueTransportOpt
   std::unique_ptr<RdmaSession> session(
       new RdmaSession(options, device, requests, sink, std::move(*region)));
   session->memory_ = std::move(*memory);
+  if (Status status = session->set_up_receives(share_receives); !status) {
+    return std::unexpected(std::move(status.error()));
+  }
   return session;
+}
+
+Status RdmaSession::set_up_receives(bool share) {
+  if (share) {
+    Result<Receives*> shared = device_.reserve_shared_receives(receive_count_);
+    if (!shared) {
+      return std::unexpected(std::move(shared.error()));
+    }
+    receives_ = *shared;
+    return {};
+  }
+  auto own = Receives::create(*device_.protection_domain(), device_.counters(), receive_count_);
+  if (!own) {
+    return std::unexpected(std::move(own.error()));
+  }
+  own_receives_ = std::move(*own);
+  receives_ = own_receives_.get();
+  return {};
 }
 
 RdmaSession::RdmaSession(const QueueTransportOptions& options, ShardDevice& device,
@@ -68,23 +86,21 @@ RdmaSession::RdmaSession(const QueueTransportOptions& options, ShardDevice& devi
       commands_(std::make_unique<RdmaCommand[]>(commands_count_)),
       order_(std::make_unique<std::uint16_t[]>(commands_count_)),
       queue_(std::make_unique<std::uint16_t[]>(commands_count_)),
-      failed_slots_(std::make_unique<std::uint16_t[]>(commands_count_)),
-      receive_works_(std::make_unique<ibv_recv_wr[]>(receive_count_)),
-      receive_pieces_(std::make_unique<ibv_sge[]>(receive_count_)),
-      repost_list_(std::make_unique<std::uint32_t[]>(receive_count_)) {
+      failed_slots_(std::make_unique<std::uint16_t[]>(commands_count_)) {
   capsules_ = reinterpret_cast<Capsule*>(region_.data());
   std::uninitialized_value_construct_n(capsules_, commands_count_);
-  responses_ = reinterpret_cast<Response*>(region_.data() + commands_count_ * sizeof(Capsule));
-  std::uninitialized_value_construct_n(responses_, receive_count_);
 }
 
 RdmaSession::~RdmaSession() {
   for (std::uint32_t slot = 0; builder_ && slot < commands_count_; slot++) {
     builder_->finish(commands_[slot], false);
   }
+  if (receives_ != nullptr && shares_receives()) {
+    receives_->unreserve(receive_count_);
+  }
 }
 
-int RdmaSession::start(ibv_qp& queue_pair, const CompletionQueue& completions, std::uint32_t client,
+int RdmaSession::start(ibv_qp& queue_pair, CompletionQueue& completions, std::uint32_t client,
                        std::uint32_t max_inline_bytes, std::uint32_t max_pieces) {
   queue_pair_ = &queue_pair;
   max_inline_bytes_ = max_inline_bytes;
@@ -97,14 +113,10 @@ int RdmaSession::start(ibv_qp& queue_pair, const CompletionQueue& completions, s
     command.work.sg_list = command.pieces.data();
     command.work.opcode = IBV_WR_SEND;
   }
-  for (std::uint32_t i = 0; i < receive_count_; i++) {
-    receive_pieces_[i].addr = reinterpret_cast<std::uintptr_t>(&responses_[i]);
-    receive_pieces_[i].length = sizeof(Response);
-    receive_pieces_[i].lkey = memory_->lkey;
-    receive_works_[i].wr_id = completions.work_id(client, i | kReceive);
-    receive_works_[i].sg_list = &receive_pieces_[i];
-    receive_works_[i].num_sge = 1;
-    repost_list_[repost_++] = i;
+  if (shares_receives()) {
+    completions.share(client, queue_pair.qp_num, *receives_);
+  } else {
+    receives_->start(queue_pair, client);
   }
   return post_receives() ? EIO : 0;
 }
@@ -139,23 +151,7 @@ std::optional<std::string> RdmaSession::flush() {
 }
 
 std::optional<std::string> RdmaSession::post_receives() {
-  if (repost_ == 0 || stopped_) {
-    return std::nullopt;
-  }
-  for (std::uint32_t i = 0; i < repost_; i++) {
-    ibv_recv_wr& work = receive_works_[repost_list_[i]];
-    work.next = i + 1 < repost_ ? &receive_works_[repost_list_[i + 1]] : nullptr;
-  }
-  ibv_recv_wr* bad = nullptr;
-  const int error = ::ibv_post_recv(queue_pair_, &receive_works_[repost_list_[0]], &bad);
-  if (error != 0) {
-    return errno_text("the RDMA device takes no receive buffers", error);
-  }
-  device_.counters().receive_requests.add(repost_);
-  device_.counters().receive_doorbells.add();
-  receives_ += repost_;
-  repost_ = 0;
-  return std::nullopt;
+  return stopped_ ? std::nullopt : receives_->post();
 }
 
 // Only the last one asks to be told when it is sent: sends end in their order.
@@ -195,24 +191,26 @@ void RdmaSession::deliver_failed() {
 }
 
 std::optional<std::string> RdmaSession::on_work(std::uint32_t id, const ibv_wc& completion) {
-  const bool receive = (id & kReceive) != 0;
-  const std::uint32_t index = id & ~kReceive;
-  CHECK(index < (receive ? receive_count_ : commands_count_));
-  if (receive) {
-    CHECK(receives_ > 0);
-    receives_--;
+  const std::uint32_t index = id & ~Receives::kWorkId;
+  if ((id & Receives::kWorkId) != 0) {
+    return on_receive(index, completion);
   }
-  if (completion.status != IBV_WC_SUCCESS) {
-    if (!receive) {
-      on_sent(index);
-    }
-    return work_status_text(completion);
-  }
-  if (receive) {
-    return stopped_ ? std::nullopt : on_response(index, completion.byte_len);
-  }
+  CHECK(index < commands_count_);
   on_sent(index);
-  return std::nullopt;
+  return completion.status == IBV_WC_SUCCESS ? std::nullopt
+                                             : std::optional(work_status_text(completion));
+}
+
+std::optional<std::string> RdmaSession::on_receive(std::uint32_t index, const ibv_wc& completion) {
+  receives_->returned();
+  std::optional<std::string> failure;
+  if (completion.status != IBV_WC_SUCCESS) {
+    failure = work_status_text(completion);
+  } else if (!stopped_) {
+    failure = on_response(index, completion.byte_len);
+  }
+  receives_->give_back(index);
+  return failure;
 }
 
 void RdmaSession::on_sent(std::uint32_t slot) {
@@ -237,9 +235,7 @@ std::optional<std::string> RdmaSession::on_response(std::uint32_t index,
     return "the controller sent a response of " + std::to_string(length_bytes) +
            " bytes; it must have 16";
   }
-  spec::CompletionEntry entry;
-  std::memcpy(&entry, &responses_[index].entry, sizeof(entry));
-  repost_list_[repost_++] = index;
+  const spec::CompletionEntry entry = receives_->entry(index);
   const std::uint16_t cid = entry.cid.get();
   const Request* request = requests_.find(cid);
   RdmaCommand* command = request != nullptr ? &commands_[request->slot] : nullptr;

@@ -15,6 +15,7 @@
 #include "nvme/rdma/capsule_builder.h"
 #include "nvme/rdma/completion_queue.h"
 #include "nvme/rdma/rdma_command.h"
+#include "nvme/rdma/receives.h"
 #include "nvme/rdma/shard_device.h"
 #include "nvme/request_table.h"
 #include "nvme/transport.h"
@@ -24,19 +25,20 @@ namespace nvublk::nvme::rdma {
 class RdmaSession {
  public:
   /// What a queue pair for `commands` commands at a time needs.
-  static ibv_qp_init_attr queue_pair_attributes(std::uint32_t commands, ibv_cq* queue,
-                                                int max_pieces);
+  ibv_qp_init_attr queue_pair_attributes(ibv_cq* queue, int max_pieces) const;
 
-  /// `requests` and `sink` outlive it; of `sink` only on_completion() is called.
+  /// `requests` and `sink` outlive it; of `sink` only on_completion() is called. `share_receives`:
+  /// responses arrive by the device's shared receive queue.
   static Result<std::unique_ptr<RdmaSession>> create(const QueueTransportOptions& options,
-                                                     ShardDevice& device, RequestTable& requests,
+                                                     ShardDevice& device, bool share_receives,
+                                                     RequestTable& requests,
                                                      QueueTransportSink& sink);
   ~RdmaSession();
   RdmaSession(const RdmaSession&) = delete;
   RdmaSession& operator=(const RdmaSession&) = delete;
 
   /// From here on `queue_pair` is posted to; receives are posted at once. 0 or an errno.
-  int start(ibv_qp& queue_pair, const CompletionQueue& completions, std::uint32_t client,
+  int start(ibv_qp& queue_pair, CompletionQueue& completions, std::uint32_t client,
             std::uint32_t max_inline_bytes, std::uint32_t max_pieces);
   /// No completion is delivered and nothing is posted from here on; may be called by the sink.
   void stop() { stopped_ = true; }
@@ -49,22 +51,20 @@ class RdmaSession {
   std::optional<std::string> on_work(std::uint32_t id, const ibv_wc& completion);
 
   /// Whether flush() has something to do.
-  bool has_work() const { return queued_ > 0 || repost_ > 0 || failed_ > 0; }
-  /// Whether the device has given back every work request.
-  bool idle() const { return receives_ == 0 && posted_ == 0; }
+  bool has_work() const { return queued_ > 0 || receives_->has_work() || failed_ > 0; }
+  bool shares_receives() const { return receives_->shared() != nullptr; }
+  /// Whether the device has given back every work request; it keeps those that are shared.
+  bool idle() const { return posted_ == 0 && (shares_receives() || receives_->posted() == 0); }
 
  private:
-  struct Response {
-    spec::CompletionEntry entry;
-  };
-  static constexpr std::uint32_t kReceive = 1u << 31;  // of an id: a receive
-
   RdmaSession(const QueueTransportOptions& options, ShardDevice& device, RequestTable& requests,
               QueueTransportSink& sink, DmaRegion region);
+  Status set_up_receives(bool share);
   std::optional<std::string> post_receives();
   std::optional<std::string> post_sends();
   void deliver_failed();
   void on_sent(std::uint32_t slot);
+  std::optional<std::string> on_receive(std::uint32_t index, const ibv_wc& completion);
   std::optional<std::string> on_response(std::uint32_t index, std::uint32_t length_bytes);
   void complete(RdmaCommand& command);
   Capsule& capsule(std::uint32_t slot) { return capsules_[slot]; }
@@ -76,10 +76,11 @@ class RdmaSession {
   const std::uint32_t commands_count_;
   const std::uint32_t receive_count_;
 
-  DmaRegion region_;  // capsules, then responses
+  DmaRegion region_;  // of the capsules
   MemoryRegion memory_;
   Capsule* capsules_ = nullptr;
-  Response* responses_ = nullptr;
+  std::unique_ptr<Receives> own_receives_;
+  Receives* receives_ = nullptr;  // ours, or the device's
   std::optional<CapsuleBuilder> builder_;
   ibv_qp* queue_pair_ = nullptr;
   std::uint32_t max_inline_bytes_ = 0;
@@ -94,11 +95,6 @@ class RdmaSession {
   std::unique_ptr<std::uint16_t[]> failed_slots_;  // for which there was no memory
   std::uint32_t failed_ = 0;
 
-  std::unique_ptr<ibv_recv_wr[]> receive_works_;
-  std::unique_ptr<ibv_sge[]> receive_pieces_;
-  std::unique_ptr<std::uint32_t[]> repost_list_;
-  std::uint32_t repost_ = 0;
-  std::uint32_t receives_ = 0;  // posted
   bool stopped_ = false;
 };
 

@@ -10,11 +10,10 @@
 namespace nvublk::nvme::rdma {
 
 inline constexpr const char* kCounterKind = "rdma";
-inline constexpr std::array<const char*, 11> kCounterLabels{
-    "completion_queues", "polls",          "idle_polls",
-    "completions",       "interrupts",     "send_requests",
-    "receive_requests",  "send_doorbells", "receive_doorbells",
-    "registrations",     "copies"};
+inline constexpr std::array<const char*, 12> kCounterLabels{
+    "completion_queues", "polls",         "idle_polls",       "completions",
+    "interrupts",        "send_requests", "receive_requests", "send_doorbells",
+    "receive_doorbells", "registrations", "copies",           "shared_receive_queues"};
 
 struct RdmaCounters {
   explicit RdmaCounters(CounterGroup& group)
@@ -28,7 +27,8 @@ struct RdmaCounters {
         send_doorbells(group.counter(7)),
         receive_doorbells(group.counter(8)),
         registrations(group.counter(9)),
-        copies(group.counter(10)) {}
+        copies(group.counter(10)),
+        shared_receive_queues(group.counter(11)) {}
 
   Counter& completion_queues;  ///< that exist now
   Counter& polls;              ///< of completion queues
@@ -41,6 +41,7 @@ struct RdmaCounters {
   Counter& receive_doorbells;
   Counter& registrations;  ///< regions of memory
   Counter& copies;         ///< commands whose data was copied, their memory being unknown to us
+  Counter& shared_receive_queues;  ///< that exist now
 };
 
 }  // namespace nvublk::nvme::rdma

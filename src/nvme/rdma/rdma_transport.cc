@@ -21,8 +21,12 @@ constexpr std::uint32_t kMaxTransferBytes = (1u << 24) - 4096;
 
 class RdmaTransport final : public Transport {
  public:
-  RdmaTransport(CmConnection::Options connection, std::string peer, Duration step_timeout)
-      : connection_(connection), peer_(std::move(peer)), step_timeout_(step_timeout) {}
+  RdmaTransport(CmConnection::Options connection, std::string peer, Duration step_timeout,
+                bool share_receives)
+      : connection_(connection),
+        peer_(std::move(peer)),
+        step_timeout_(step_timeout),
+        share_receives_(share_receives) {}
 
   TransportLimits limits() const override {
     return {.fabrics = true, .max_transfer_bytes = kMaxTransferBytes, .prp = false};
@@ -31,13 +35,15 @@ class RdmaTransport final : public Transport {
                                              RequestTable& requests,
                                              QueueTransportSink& sink) override {
     return std::make_unique<RdmaQueue>(
-        shard, RdmaQueue::Options{options, connection_, peer_, step_timeout_}, requests, sink);
+        shard, RdmaQueue::Options{options, connection_, peer_, step_timeout_, share_receives_},
+        requests, sink);
   }
 
  private:
   const CmConnection::Options connection_;
   const std::string peer_;
   const Duration step_timeout_;
+  const bool share_receives_;
 };
 
 // The connection manager knows no interfaces, only addresses: the first of `name` and `family`.
@@ -92,7 +98,8 @@ Result<std::unique_ptr<Transport>> make_rdma_transport(const TransportOptions& o
   connection.local = endpoints->local;
   connection.tos = options.tos;
   connection.ack_timeout = options.ack_timeout;
-  return std::make_unique<RdmaTransport>(connection, endpoints->peer_text, options.connect_timeout);
+  return std::make_unique<RdmaTransport>(connection, endpoints->peer_text, options.connect_timeout,
+                                         options.shared_receive_queue);
 }
 
 }  // namespace nvublk::nvme::rdma

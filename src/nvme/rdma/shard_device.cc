@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
 
 #include "engine/check.h"
 
@@ -79,6 +80,30 @@ Result<CompletionQueue*> ShardDevice::reserve_completions(int entries) {
   completion_queues_.push_back(std::move(*made));
   counters_.completion_queues.add();
   return completion_queues_.back().get();
+}
+
+Result<Receives*> ShardDevice::reserve_shared_receives(std::uint32_t count) {
+  const std::string name = device_name(context_);
+  if (!shared_receives_) {
+    const int size = std::min(attributes_.max_srq_wr, kSharedReceives);
+    if (attributes_.max_srq <= 0 || size <= 0) {
+      return fail(ErrorCode::kUnsupported,
+                  name + " has no shared receive queues; use it without --shared-receive-queue");
+    }
+    auto made = Receives::create_shared(*domain_, counters_, static_cast<std::uint32_t>(size));
+    if (!made) {
+      return std::unexpected(std::move(made.error()));
+    }
+    shared_receives_ = std::move(*made);
+  }
+  if (!shared_receives_->reserve(count)) {
+    return fail(
+        ErrorCode::kNoResources,
+        "the shared receive queue on " + name + " has " + std::to_string(shared_receives_->size()) +
+            " buffers, which are not enough for one more queue of " + std::to_string(count) +
+            "; use a smaller --queue-size or do without --shared-receive-queue");
+  }
+  return shared_receives_.get();
 }
 
 }  // namespace nvublk::nvme::rdma

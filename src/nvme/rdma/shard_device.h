@@ -14,6 +14,7 @@
 #include "nvme/rdma/completion_queue.h"
 #include "nvme/rdma/memory_table.h"
 #include "nvme/rdma/rdma_statistics.h"
+#include "nvme/rdma/receives.h"
 #include "nvme/rdma/verbs.h"
 
 namespace nvublk::nvme::rdma {
@@ -57,8 +58,13 @@ class ShardDevice {
   /// A completion queue with room for `entries` more, which are reserved.
   Result<CompletionQueue*> reserve_completions(int entries);
 
+  /// The shared receive queue, which is made by the first call; `count` of its buffers are
+  /// reserved.
+  Result<Receives*> reserve_shared_receives(std::uint32_t count);
+
  private:
   static constexpr int kFirstCompletions = 4096;
+  static constexpr int kSharedReceives = 4096;
 
   ShardDevice(Reactor& reactor, ibv_context& context, const ibv_device_attr& attributes,
               ProtectionDomain domain);
@@ -70,6 +76,7 @@ class ShardDevice {
   RdmaCounters counters_;
   MemoryTable memory_;
   BouncePool bounce_pool_;
+  std::unique_ptr<Receives> shared_receives_;
   std::vector<std::unique_ptr<CompletionQueue>> completion_queues_;
   unsigned uses_ = 0;
 };

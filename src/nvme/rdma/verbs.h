@@ -15,12 +15,14 @@ struct VerbsRelease {
   void operator()(ibv_pd* pd) const { ::ibv_dealloc_pd(pd); }
   void operator()(ibv_mr* mr) const { ::ibv_dereg_mr(mr); }
   void operator()(ibv_cq* cq) const { ::ibv_destroy_cq(cq); }
+  void operator()(ibv_srq* queue) const { ::ibv_destroy_srq(queue); }
   void operator()(ibv_comp_channel* channel) const { ::ibv_destroy_comp_channel(channel); }
 };
 
 using ProtectionDomain = std::unique_ptr<ibv_pd, VerbsRelease>;
 using MemoryRegion = std::unique_ptr<ibv_mr, VerbsRelease>;
 using VerbsCompletionQueue = std::unique_ptr<ibv_cq, VerbsRelease>;
+using SharedReceiveQueue = std::unique_ptr<ibv_srq, VerbsRelease>;
 using CompletionChannel = std::unique_ptr<ibv_comp_channel, VerbsRelease>;
 
 /// "mlx5_0".

@@ -42,16 +42,20 @@ makes_and_mounts() {
     umount /mnt/rdma
 }
 
+break_and_mend() {
+  remove_target && wait_until 30 state_is reconnecting && restore_target && wait_until 60 state_is live
+}
+
 objects() {
   local kind
-  for kind in qp cq mr pd cm_id; do echo "$kind $(rdma_objects "$kind")"; done
+  for kind in qp cq srq mr pd cm_id; do echo "$kind $(rdma_objects "$kind")"; done
 }
-no_objects() { [ "$(objects)" = "$(printf '%s 0\n' qp cq mr pd cm_id)" ]; }
+no_objects() { [ "$(objects)" = "$(printf '%s 0\n' qp cq srq mr pd cm_id)" ]; }
 
 # check_no_objects WHEN: closing a connection ends a moment after the command that asked for it.
 check_no_objects() {
   wait_until 10 no_objects
-  check_equal "nothing of RDMA is left $1" "$(printf '%s 0\n' qp cq mr pd cm_id)" "$(objects)"
+  check_equal "nothing of RDMA is left $1" "$(printf '%s 0\n' qp cq srq mr pd cm_id)" "$(objects)"
 }
 
 # After fio has moved megabytes.
@@ -138,6 +142,14 @@ check "attach eight namespaces" attach_rdma eight
 check_equal "eight paths are printed" 8 "${#devices[@]}"
 check "fio verifies all eight at once" verify_with_fio "$(IFS=:; echo "${devices[*]}")" --size=32m
 check "detach all eight" nvublk detach --all
+
+check "attach with a shared receive queue" attach_rdma eight -i 2 --queues 2 --shared-receive-queue
+check_match "the device has them, one for each shard" '^[1-9]' "$(rdma_objects srq)"
+check "fio verifies through it" verify_with_fio "$(IFS=:; echo "${devices[*]}")" --size=8m
+check "the target breaks off and comes back" break_and_mend
+check "fio verifies through it again" verify_with_fio "$(IFS=:; echo "${devices[*]}")" --size=8m
+check "detach from it" nvublk detach --all
+check_no_objects "after a shared receive queue"
 
 check "attach for interruptions" attach_rdma brd -i 2 --queues 2 -l -1
 check "its queue pairs are counted" test "$(rdma_objects qp)" -ge 2
