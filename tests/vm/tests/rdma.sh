@@ -43,7 +43,8 @@ makes_and_mounts() {
 }
 
 break_and_mend() {
-  remove_target && wait_until 30 state_is reconnecting && restore_target && wait_until 60 state_is live
+  remove_target && wait_until 30 state_is reconnecting && restore_target &&
+    wait_until 60 state_is live
 }
 
 objects() {
@@ -143,7 +144,8 @@ check_equal "eight paths are printed" 8 "${#devices[@]}"
 check "fio verifies all eight at once" verify_with_fio "$(IFS=:; echo "${devices[*]}")" --size=32m
 check "detach all eight" nvublk detach --all
 
-check "attach with a shared receive queue" attach_rdma eight -i 2 --queues 2 --shared-receive-queue
+check "attach with a shared receive queue" \
+  attach_rdma eight -i 2 --queues 2 --shared-receive-queue
 check_match "the device has them, one for each shard" '^[1-9]' "$(rdma_objects srq)"
 check "fio verifies through it" verify_with_fio "$(IFS=:; echo "${devices[*]}")" --size=8m
 check "the target breaks off and comes back" break_and_mend
