@@ -15,17 +15,34 @@ constexpr std::size_t round_up(std::size_t value, std::size_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
+/// Has all of it in memory before anybody touches it; false if there is none.
+bool populate(void* memory, std::size_t size) {
+  constexpr int kMadvPopulateWrite = 23;
+  if (::madvise(memory, size, kMadvPopulateWrite) == 0) {
+    return true;
+  }
+  if (errno != EINVAL) {
+    return false;
+  }
+  // Before Linux 5.14 a write to each page does it.
+  auto* const begin = static_cast<volatile std::byte*>(memory);
+  for (std::size_t i = 0; i < size; i += kPage) {
+    begin[i] = std::byte{0};
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<DmaRegion> DmaRegion::allocate(std::size_t length_bytes) {
   CHECK(length_bytes > 0);
   DmaRegion region;
   constexpr int kProtection = PROT_READ | PROT_WRITE;
-  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+  constexpr int kHugeFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_HUGETLB;
   // A region much smaller than a huge page would waste one.
   if (length_bytes >= kHugePage / 2) {
     const std::size_t size = round_up(length_bytes, kHugePage);
-    void* memory = ::mmap(nullptr, size, kProtection, kFlags | MAP_HUGETLB, -1, 0);
+    void* memory = ::mmap(nullptr, size, kProtection, kHugeFlags, -1, 0);
     if (memory != MAP_FAILED) {
       region.data_ = static_cast<std::byte*>(memory);
       region.length_bytes_ = size;
@@ -35,13 +52,19 @@ Result<DmaRegion> DmaRegion::allocate(std::size_t length_bytes) {
     }
   }
   const std::size_t size = round_up(length_bytes, kPage);
-  void* memory = ::mmap(nullptr, size, kProtection, kFlags, -1, 0);
+  void* memory = ::mmap(nullptr, size, kProtection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
     return fail_errno(errno, "cannot allocate " + std::to_string(size) + " bytes for I/O buffers");
   }
   region.data_ = static_cast<std::byte*>(memory);
   region.length_bytes_ = size;
+  // In large pieces where they can be had; kernels without them refuse, and need nothing.
+  ::madvise(memory, size, MADV_HUGEPAGE);
   region.locked_ = ::mlock(memory, size) == 0;
+  if (!region.locked_ && !populate(memory, size)) {
+    return fail_errno(ENOMEM,
+                      "there is no memory for " + std::to_string(size) + " bytes of I/O buffers");
+  }
   return region;
 }
 
@@ -60,20 +83,6 @@ Result<DmaRegion> DmaRegion::reserve(std::size_t length_bytes) {
   region.data_ = static_cast<std::byte*>(memory);
   region.length_bytes_ = size;
   return region;
-}
-
-void DmaRegion::populate(std::size_t offset_bytes, std::size_t length_bytes) {
-  CHECK(offset_bytes <= length_bytes_ && length_bytes <= length_bytes_ - offset_bytes);
-  std::byte* const begin = data_ + offset_bytes / kPage * kPage;
-  std::byte* const end = data_ + offset_bytes + length_bytes;
-  // Since Linux 5.14; before that, a write to each page does it.
-  constexpr int kMadvPopulateWrite = 23;
-  if (::madvise(begin, static_cast<std::size_t>(end - begin), kMadvPopulateWrite) == 0) {
-    return;
-  }
-  for (volatile std::byte* page = begin; page < end; page += kPage) {
-    *page = std::byte{0};
-  }
 }
 
 DmaRegion::~DmaRegion() {

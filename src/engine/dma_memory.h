@@ -24,10 +24,6 @@ class DmaRegion {
   /// large buffers of which most are rarely used in full. Whoever maps it for a device pins it.
   static Result<DmaRegion> reserve(std::size_t length_bytes);
 
-  /// Has these bytes of a reserved region in memory before anybody touches them. What the system
-  /// has no memory for comes later.
-  void populate(std::size_t offset_bytes, std::size_t length_bytes);
-
   DmaRegion() = default;
   DmaRegion(DmaRegion&& other) noexcept { swap(other); }
   DmaRegion& operator=(DmaRegion&& other) noexcept {

@@ -104,7 +104,7 @@ DeviceStart::Payload DeviceStart::add() {
   info_ = {};
   info_.nr_hw_queues = plan_.queues;
   info_.queue_depth = plan_.depth;
-  info_.max_io_buf_bytes = io_buffer_bytes(plan_.geometry, plan_.depth);
+  info_.max_io_buf_bytes = io_buffer_bytes(plan_.geometry, unsigned{plan_.queues} * plan_.depth);
   info_.dev_id = plan_.id < 0 ? abi::kAnyDevice : static_cast<std::uint32_t>(plan_.id);
   info_.ublksrv_pid = plan_.server_pid;
   info_.ublksrv_flags = plan_.mark.flags();

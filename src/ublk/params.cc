@@ -12,7 +12,9 @@ namespace {
 // The driver accepts no logical block larger than a page. [drivers/block/ublk_drv.c]
 constexpr std::uint32_t kPageBytes = 4096;
 constexpr std::uint32_t kLargestBufferBytes = 1024 * 1024;
-constexpr std::uint32_t kQueueBudgetBytes = 256 * 1024 * 1024;
+constexpr std::uint32_t kUsualBufferBytes = 128 * 1024;
+constexpr std::uint32_t kUsualBudgetBytes = 64 * 1024 * 1024;
+constexpr std::uint32_t kLargestBudgetBytes = 256 * 1024 * 1024;
 
 std::uint8_t shift_of(std::uint32_t power_of_two) {
   return static_cast<std::uint8_t>(std::countr_zero(power_of_two));
@@ -136,9 +138,13 @@ Status check_zones(const BlockGeometry& geometry) {
 
 }  // namespace
 
-std::uint32_t io_buffer_bytes(const BlockGeometry& geometry, unsigned depth) {
-  const std::uint32_t per_tag = kQueueBudgetBytes / std::max(depth, 1U) / kPageBytes * kPageBytes;
-  const std::uint32_t limit = std::min(kLargestBufferBytes, std::max(per_tag, kPageBytes));
+std::uint32_t io_buffer_bytes(const BlockGeometry& geometry, unsigned tags) {
+  tags = std::clamp(tags, 1U, kLargestBudgetBytes / kPageBytes);
+  const std::uint32_t per_tag =
+      std::max(kUsualBudgetBytes / tags, std::min(kUsualBufferBytes, kLargestBudgetBytes / tags));
+  // A power of two, so that large requests are split where drives and targets have their
+  // boundaries.
+  const std::uint32_t limit = std::min(kLargestBufferBytes, std::bit_floor(per_tag));
   if (geometry.max_transfer_bytes >= limit) {
     return limit;
   }

@@ -11,8 +11,9 @@
 namespace nvublk::ublk {
 
 /// The size of one tag's buffer, a multiple of 4096: as large as the device's largest transfer, but
-/// at most 1 MiB, and at most 256 MiB for all the tags of a queue.
-std::uint32_t io_buffer_bytes(const BlockGeometry& geometry, unsigned depth);
+/// at most 1 MiB. All of it is in memory as long as the device exists, so that what all `tags` of a
+/// device have together is bounded: 64 MiB, or 128 KiB each if that is more, up to 256 MiB.
+std::uint32_t io_buffer_bytes(const BlockGeometry& geometry, unsigned tags);
 
 /// The parameters for SET_PARAMS. An error if the kernel could not take this geometry.
 Result<abi::Params> make_params(const BlockGeometry& geometry, bool read_only,

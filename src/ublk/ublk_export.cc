@@ -114,8 +114,8 @@ void UblkExport::begin_start(const DeviceStart::Plan& plan, Done done) {
     return refuse_soon(std::move(done), std::move(status.error()));
   }
   const BlockGeometry& geometry = device_.geometry();
-  const auto params =
-      make_params(geometry, options_.read_only, io_buffer_bytes(geometry, options_.depth));
+  const auto params = make_params(geometry, options_.read_only,
+                                  io_buffer_bytes(geometry, unsigned{plan.queues} * plan.depth));
   if (!params) {
     return refuse_soon(std::move(done), params.error());
   }

@@ -18,10 +18,6 @@ namespace {
 
 constexpr std::size_t kPageBytes = 4096;
 
-// Of each tag's buffer. Memory is freed by writing to swap and file systems in small pieces, and
-// those writes must not themselves ask for memory; all of a queue's buffers would be 128 MiB.
-constexpr std::uint32_t kPopulatedBytes = 32 * 1024;
-
 constexpr std::size_t whole_pages(std::size_t length) {
   return (length + kPageBytes - 1) / kPageBytes * kPageBytes;
 }
@@ -68,13 +64,10 @@ Result<std::unique_ptr<UblkQueue>> UblkQueue::create(const Options& options, con
   if (!descriptors) {
     return std::unexpected(std::move(descriptors.error()));
   }
-  auto buffers = DmaRegion::reserve(std::size_t{options.depth} * options.buffer_bytes);
+  // All of it, now: a request that has to wait for memory may wait for what only itself would free.
+  auto buffers = DmaRegion::allocate(std::size_t{options.depth} * options.buffer_bytes);
   if (!buffers) {
     return std::unexpected(std::move(buffers.error()));
-  }
-  for (unsigned tag = 0; tag < options.depth; tag++) {
-    buffers->populate(std::size_t{tag} * options.buffer_bytes,
-                      std::min(options.buffer_bytes, kPopulatedBytes));
   }
   return std::unique_ptr<UblkQueue>(
       new UblkQueue(options, events, std::move(*descriptors), std::move(*buffers)));

@@ -19,17 +19,20 @@ constexpr std::uint32_t kMebibyte = 1024 * 1024;
 TEST(Params, BufferIsTheLargestTransferWithinTheBudget) {
   struct Case {
     std::uint32_t max_transfer;
-    unsigned depth;
+    unsigned tags;
     std::uint32_t expected;
   };
-  for (const Case& c :
-       {Case{128 * 1024, 128, 128 * 1024}, Case{kMebibyte, 128, kMebibyte},
-        Case{32 * kMebibyte, 128, kMebibyte}, Case{kMebibyte, 1024, 256 * 1024},
-        Case{5000, 1, 8192}, Case{4096, 1024, 4096}, Case{512, 1, 4096}, Case{~0U, 1, kMebibyte}}) {
+  for (const Case& c : {Case{128 * 1024, 128, 128 * 1024}, Case{kMebibyte, 64, kMebibyte},
+                        Case{32 * kMebibyte, 64, kMebibyte}, Case{kMebibyte, 128, 512 * 1024},
+                        Case{kMebibyte, 2 * 128, 256 * 1024}, Case{kMebibyte, 3 * 128, 128 * 1024},
+                        Case{kMebibyte, 8 * 128, 128 * 1024}, Case{kMebibyte, 8 * 1024, 32 * 1024},
+                        Case{64 * 1024, 8 * 128, 64 * 1024}, Case{kMebibyte, 4096 * 1024, 4096},
+                        Case{kMebibyte, 0, kMebibyte}, Case{5000, 1, 8192}, Case{4096, 1024, 4096},
+                        Case{512, 1, 4096}, Case{~0U, 1, kMebibyte}}) {
     BlockGeometry geometry = geometry_of(512, 1);
     geometry.max_transfer_bytes = c.max_transfer;
-    EXPECT_EQ(io_buffer_bytes(geometry, c.depth), c.expected)
-        << c.max_transfer << " at depth " << c.depth;
+    EXPECT_EQ(io_buffer_bytes(geometry, c.tags), c.expected)
+        << c.max_transfer << " with " << c.tags << " tags";
   }
 }
 

@@ -102,6 +102,16 @@ stop_tcp_target() {
   done
 }
 
+# --- the target outside of the guest, for tests with "# run: --target ..." ------------------------
+
+# shellcheck disable=SC2034  # for tests
+readonly kHostAddress=10.0.2.2 kHostNqn=nqn.2026-01.io.nvublk:target
+
+# The target is at $kHostAddress, port $VM_TARGET_PORT.
+start_network() {
+  modprobe virtio_net && ip address add 10.0.2.15/24 dev eth0 && ip link set eth0 up
+}
+
 # --- RDMA ----------------------------------------------------------------------------------------
 
 readonly kRdmaAddress=10.77.0.1 kRdmaAddress6=fd77::1
