@@ -1,5 +1,7 @@
 // nvublk-target: an NVMe/TCP target in user space; see nvublk-target(1).
 
+#include <algorithm>
+#include <cstdint>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -37,6 +39,7 @@ struct CommandLine {
   Options options;
   std::vector<std::string> listen;
   std::vector<std::string> namespaces;
+  std::vector<std::uint16_t> retry_delays;
   bool no_header_digest = false;
   bool no_data_digest = false;
   bool sq_flow_control = false;
@@ -88,10 +91,11 @@ void add_options(CLI::App& app, CommandLine& line) {
   Options& options = line.options;
   app.add_option("--listen", line.listen,
                  "ADDR:PORT to listen on, repeatable; port 0: any (default 127.0.0.1:4420)");
-  app.add_option("--ns", line.namespaces,
-                 "a namespace, repeatable: size=64M,bs=4096 or file=PATH,bs=512; also nsid=N, "
-                 "uuid=UUID, ro, noiob=BLOCKS; metadata: ms=BYTES, pi=1|2|3, pi-first; zones: "
-                 "zsze=BYTES, zcap=BYTES, mor=N, mar=N");
+  app.add_option(
+      "--ns", line.namespaces,
+      "a namespace, repeatable: size=64M,bs=4096 or file=PATH,bs=512; also log=PATH, nsid=N, "
+      "uuid=UUID, ro, noiob=BLOCKS; metadata: ms=BYTES, pi=1|2|3, pi-first; zones: "
+      "zsze=BYTES, zcap=BYTES, mor=N, mar=N");
   app.add_option("--subnqn", options.subnqn, "the subsystem's NQN")->capture_default_str();
   app.add_option("--serial", options.serial, "the serial number")->capture_default_str();
   app.add_option("--model", options.model, "the model number")->capture_default_str();
@@ -100,6 +104,10 @@ void add_options(CLI::App& app, CommandLine& line) {
   app.add_option("--control", options.control_path, "a Unix socket for 'nvublk-target ctl'");
   app.add_option("--threads", options.threads, "how many threads serve")->capture_default_str();
   add_limits(app, options);
+  app.add_option("--retry-delays", line.retry_delays,
+                 "CRDT1 to CRDT3, in units of 100 ms: what a fault's crd of 1 to 3 asks for")
+      ->delimiter(',')
+      ->expected(1, 3);
   app.add_flag("--no-hdr-digest", line.no_header_digest, "refuse header digests");
   app.add_flag("--no-data-digest", line.no_data_digest, "refuse data digests");
   app.add_flag("--sq-flow-control", line.sq_flow_control,
@@ -115,6 +123,7 @@ std::string complete_options(CommandLine& line) {
   options.data_digest = !line.no_data_digest;
   options.sq_flow_control_disable = !line.sq_flow_control;
   options.success_flag = !line.no_success_flag;
+  std::ranges::copy(line.retry_delays, options.retry_delays_100ms.begin());
   if (!line.listen.empty()) options.listen.clear();
   for (const std::string& text : line.listen) {
     const auto address = ListenAddress::parse(text);

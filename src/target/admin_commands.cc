@@ -21,21 +21,28 @@ constexpr std::uint32_t kChangeable = 1u << 2;
 
 }  // namespace
 
-Reply Queue::execute_admin(const Sqe& sqe) {
+Reply Queue::execute_admin(const Sqe& sqe, Bytes data) {
   const AdminOpcode opcode = sqe.admin_opcode();
   if (opcode == AdminOpcode::kIdentify) return identify(sqe);
   if (opcode == AdminOpcode::kGetLogPage) return get_log_page(sqe);
-  if (opcode == AdminOpcode::kSetFeatures) return set_features(sqe);
+  if (opcode == AdminOpcode::kSetFeatures) return set_features(sqe, data);
   if (opcode == AdminOpcode::kGetFeatures) return get_features(sqe);
   if (opcode == AdminOpcode::kAsyncEventRequest) return async_event_request(sqe);
   if (opcode == AdminOpcode::kKeepAlive) return keep_alive();
   if (opcode == AdminOpcode::kAbort && !controller_->identity().discovery) {
-    return Reply::success(kNotAborted);
+    return abort(sqe);
   }
   return Reply::error(GenericStatus::kInvalidOpcode);
 }
 
-Reply Queue::set_features(const Sqe& sqe) {
+// What is being executed cannot be aborted, and nothing waits here but what is stuck or held.
+Reply Queue::abort(const Sqe& sqe) {
+  const auto sqid = static_cast<std::uint16_t>(sqe.cdw10.get());
+  const auto cid = static_cast<std::uint16_t>(sqe.cdw10.get() >> 16);
+  return Reply::success(controller_->abort(sqid, cid) ? 0 : kNotAborted);
+}
+
+Reply Queue::set_features(const Sqe& sqe, Bytes data) {
   const auto feature = static_cast<FeatureId>(sqe.cdw10.get() & 0xff);
   const std::uint32_t value = sqe.cdw11.get();
   if ((sqe.cdw10.get() >> 31) != 0) return Reply::error(CommandStatus::kFeatureNotSaveable);
@@ -63,6 +70,14 @@ Reply Queue::set_features(const Sqe& sqe) {
     controller_->set_write_cache((value & kVolatileWriteCacheEnable) != 0);
     return Reply::success();
   }
+  if (feature == FeatureId::kHostBehavior && !discovery) {
+    HostBehavior behavior;
+    if (data.size() < sizeof(behavior)) return Reply::error(GenericStatus::kDataSglLengthInvalid);
+    std::memcpy(&behavior, data.data(), sizeof(behavior));
+    if (behavior.acre > 1) return Reply::error(GenericStatus::kInvalidField);
+    controller_->set_retry_delays(behavior.acre == 1);
+    return Reply::success();
+  }
   return Reply::error(GenericStatus::kInvalidField);
 }
 
@@ -85,6 +100,13 @@ Reply Queue::get_features(const Sqe& sqe) {
     value = NumberOfQueues{count, count}.encode();
   } else if (feature == FeatureId::kVolatileWriteCache && !discovery) {
     value = !current || controller_->write_cache() ? kVolatileWriteCacheEnable : 0;
+  } else if (feature == FeatureId::kHostBehavior && !discovery &&
+             select != FeatureSelect::kSupportedCapabilities) {
+    HostBehavior behavior;
+    behavior.acre = current && controller_->retry_delays() ? 1 : 0;
+    return Reply::with_data(bytes_of(behavior), sizeof(behavior));
+  } else if (feature == FeatureId::kHostBehavior && !discovery) {
+    value = 0;
   } else {
     return Reply::error(GenericStatus::kInvalidField);
   }

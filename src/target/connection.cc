@@ -71,12 +71,12 @@ void Connection::close_later() {
   });
 }
 
-void Connection::complete_held(std::uint16_t cid, std::uint32_t result) {
-  worker_.post([weak = weak_from_this(), cid, result] {
+void Connection::complete_held(std::uint16_t cid, std::uint32_t result, NvmeStatus status) {
+  worker_.post([weak = weak_from_this(), cid, result, status] {
     const auto self = weak.lock();
     if (self == nullptr || self->phase_ != Phase::kLive) return;
     self->cids_.reset(cid);
-    self->writer_.response(self->queue_.complete_held(cid, result), self->admin());
+    self->writer_.response(self->queue_.complete_held(cid, result, status), self->admin());
     self->flush();
   });
 }

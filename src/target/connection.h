@@ -35,7 +35,8 @@ class Connection final : public QueueOwner,
   const Queue& queue() const { return queue_; }
 
   void on_ready(std::uint32_t events) override;
-  void complete_held(std::uint16_t cid, std::uint32_t result) override;
+  void complete_held(std::uint16_t cid, std::uint32_t result,
+                     nvme::spec::NvmeStatus status) override;
   void close_later() override;
 
  private:

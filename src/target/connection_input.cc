@@ -258,9 +258,12 @@ void Connection::run(const SubmissionEntry& sqe, Bytes data) {
       close();
       return;
     }
-    if (verdict.stuck) return;
+    if (verdict.stuck) {
+      if (verdict.abortable) queue_.hold_stuck(sqe);
+      return;
+    }
     if (verdict.status) {
-      finish(sqe, Reply::with_status(*verdict.status));
+      finish(sqe, Reply::with_status(queue_.allowed(*verdict.status)));
       return;
     }
     if (verdict.delay_ms != 0) {

@@ -135,9 +135,12 @@ Fault fault_of(const json& params) {
   fault.at_byte = optional_number<std::uint64_t>(params, "at_byte").value_or(0);
   const auto sct = optional_number<std::uint8_t>(params, "sct").value_or(0);
   const auto sc = optional_number<std::uint8_t>(params, "sc").value_or(0);
-  if (sct > 7) throw std::runtime_error("sct is out of range");
-  fault.status = nvme::spec::NvmeStatus::make(static_cast<nvme::spec::StatusCodeType>(sct), sc,
-                                              params.value("dnr", false));
+  const auto crd = optional_number<std::uint8_t>(params, "crd").value_or(0);
+  if (sct > 7 || crd > 3) throw std::runtime_error("sct or crd is out of range");
+  const auto plain = nvme::spec::NvmeStatus::make(static_cast<nvme::spec::StatusCodeType>(sct), sc,
+                                                  params.value("dnr", false));
+  fault.status =
+      nvme::spec::NvmeStatus::from_bits(static_cast<std::uint16_t>(plain.bits() | (crd << 11)));
   if (fault.kind == FaultKind::kStatus && fault.status.ok()) {
     throw std::runtime_error("a status fault needs sct or sc");
   }
@@ -157,6 +160,7 @@ json fault_json(const Fault& fault) {
     value["sct"] = static_cast<unsigned>(fault.status.sct());
     value["sc"] = fault.status.sc();
     value["dnr"] = fault.status.dnr();
+    value["crd"] = fault.status.crd();
   }
   return value;
 }
@@ -235,6 +239,7 @@ json add_namespace(Target& target, const json& params) {
   }
   options.path = params.value("file", "");
   options.read_only = params.value("ro", false);
+  options.log_path = params.value("log", "");
   options.volatile_cache = params.value("cache", "") == "volatile";
   options.uuid = params.value("uuid", "");
   options.metadata_bytes = optional_number<std::uint32_t>(params, "ms").value_or(0);

@@ -81,6 +81,8 @@ void Controller::write_cc(std::uint32_t value) {
     csts_ = 0;
     ready_.store(false, std::memory_order_release);
     event_requests_.clear();
+    stuck_.clear();
+    retry_delays_.store(false, std::memory_order_relaxed);
     event_config_ = 0;
     changed_.clear();
     changed_overflow_ = change_pending_ = change_masked_ = false;
@@ -98,6 +100,23 @@ bool Controller::attach_queue(std::uint16_t qid, std::weak_ptr<QueueOwner> owner
 void Controller::detach_queue(std::uint16_t qid) {
   const std::lock_guard lock(mutex_);
   queues_.erase(qid);
+  std::erase_if(stuck_, [qid](const auto& each) { return each.first == qid; });
+}
+
+void Controller::hold_stuck(std::uint16_t qid, std::uint16_t cid) {
+  const std::lock_guard lock(mutex_);
+  stuck_.emplace(qid, cid);
+}
+
+bool Controller::abort(std::uint16_t qid, std::uint16_t cid) {
+  const std::lock_guard lock(mutex_);
+  const auto queue = queues_.find(qid);
+  const auto owner = queue == queues_.end() ? nullptr : queue->second.lock();
+  if (owner == nullptr) return false;
+  const bool held =
+      stuck_.erase({qid, cid}) > 0 || (qid == 0 && std::erase(event_requests_, cid) > 0);
+  if (held) owner->complete_held(cid, 0, NvmeStatus::make(GenericStatus::kAbortRequested));
+  return held;
 }
 
 void Controller::close_queues(bool admin_too) {
@@ -194,7 +213,7 @@ void Controller::report_event() {
   const AsyncEvent event{AsyncEventType::kNotice,
                          static_cast<std::uint8_t>(AsyncNotice::kNamespaceAttributeChanged),
                          kChangedNamespaceLog};
-  owner->complete_held(event_requests_.front(), event.encode());
+  owner->complete_held(event_requests_.front(), event.encode(), NvmeStatus::success());
   event_requests_.pop_front();
   change_pending_ = false;
   change_masked_ = true;

@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nvme/spec/status.h"
@@ -81,6 +82,15 @@ class Controller {
   bool write_cache() const { return write_cache_.load(std::memory_order_relaxed); }
   void set_write_cache(bool on) { write_cache_.store(on, std::memory_order_relaxed); }
 
+  /// ACRE of Host Behavior Support: the host understands retry delays.
+  bool retry_delays() const { return retry_delays_.load(std::memory_order_relaxed); }
+  void set_retry_delays(bool on) { retry_delays_.store(on, std::memory_order_relaxed); }
+
+  // Abort. [Base 2.1 §5.1.1]
+  void hold_stuck(std::uint16_t qid, std::uint16_t cid);
+  /// Completes a command that is stuck, or held for an event; false if there is no such command.
+  bool abort(std::uint16_t qid, std::uint16_t cid);
+
   // Keep alive. [Base 2.1 §3.9]
   void note_keep_alive();
   /// When the host is taken for dead, or nothing when the timer is off.
@@ -109,6 +119,7 @@ class Controller {
   const Options& options_;
   std::atomic<bool> ready_{false};
   std::atomic<bool> write_cache_{true};
+  std::atomic<bool> retry_delays_{false};
   std::atomic<std::uint32_t> kato_ms_;
   std::atomic<Clock::rep> keep_alive_seen_;
 
@@ -120,6 +131,7 @@ class Controller {
   std::uint32_t event_config_ = 0;
   std::map<std::uint16_t, std::weak_ptr<QueueOwner>> queues_;
   std::deque<std::uint16_t> event_requests_;
+  std::set<std::pair<std::uint16_t, std::uint16_t>> stuck_;  ///< queue and CID
   std::set<std::uint32_t> changed_;
   bool changed_overflow_ = false;
   bool change_pending_ = false;  ///< to be reported

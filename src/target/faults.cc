@@ -99,7 +99,7 @@ FaultVerdict FaultTable::on_command(bool admin, std::uint8_t opcode, std::uint8_
     }
     if (!use(entry)) continue;
     if (fault.kind == FaultKind::kDrop) verdict.drop = true;
-    if (fault.kind == FaultKind::kStuck) verdict.stuck = true;
+    if (fault.kind == FaultKind::kStuck) verdict.stuck = verdict.abortable = true;
     if (fault.kind == FaultKind::kDelay) {
       verdict.delay_ms = std::max(verdict.delay_ms, fault.delay_ms);
     }

@@ -16,7 +16,7 @@ namespace nvublk::target {
 enum class FaultKind : std::uint8_t {
   kDrop,                 ///< close the connection, after `after` commands or at byte `at_byte`
   kDelay,                ///< complete commands `delay_ms` late
-  kStuck,                ///< never complete commands
+  kStuck,                ///< complete commands only when they are aborted
   kStatus,               ///< complete commands with `status` without executing them
   kBlackHole,            ///< accept and read, and neither execute nor say anything
   kRefuse,               ///< close new TCP connections at once
@@ -48,6 +48,7 @@ std::optional<FaultKind> fault_kind_from_name(std::string_view name);
 struct FaultVerdict {
   bool drop = false;
   bool stuck = false;
+  bool abortable = false;  ///< with `stuck`: Abort can complete it
   std::uint32_t delay_ms = 0;
   std::optional<nvme::spec::NvmeStatus> status;
 };

@@ -136,6 +136,9 @@ Reply Queue::identify_controller() {
   fill_text(id.subnqn, discovery ? std::string_view(kDiscoveryNqn) : options.subnqn, '\0');
   if (discovery) return whole(id);
   id.oaes = kAsyncNamespaceAttribute;
+  id.crdt1 = options.retry_delays_100ms[0];
+  id.crdt2 = options.retry_delays_100ms[1];
+  id.crdt3 = options.retry_delays_100ms[2];
   id.acl = 3;
   id.frmw = 0x3;  // one slot, read-only
   id.lpa |= 1u << 1;

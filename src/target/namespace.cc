@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "target/cached_storage.h"
+#include "target/logged_storage.h"
 
 namespace nvublk::target {
 
@@ -50,6 +51,11 @@ Result<std::shared_ptr<Namespace>> Namespace::create(const NamespaceOptions& opt
     if (!file) return std::unexpected(file.error());
     storage = std::move(*file);
     if (options.volatile_cache) storage = std::make_unique<CachedStorage>(std::move(storage));
+  }
+  if (!options.log_path.empty()) {
+    auto logged = LoggedStorage::open(std::move(storage), options.log_path, options.block_size);
+    if (!logged) return std::unexpected(logged.error());
+    storage = std::move(*logged);
   }
   if (size < options.block_size) {
     return fail(ErrorCode::kInvalidArgument, "a namespace needs a size of at least one block");

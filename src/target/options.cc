@@ -73,6 +73,8 @@ Status apply(NamespaceOptions& options, std::string_view key, std::string_view v
     options.nsid = *nsid;
   } else if (key == "file") {
     options.path = value;
+  } else if (key == "log") {
+    options.log_path = value;
   } else if (key == "uuid") {
     if (!Uuid::parse(value)) return invalid("\"" + std::string(value) + "\" is not a UUID");
     options.uuid = value;
@@ -81,9 +83,10 @@ Status apply(NamespaceOptions& options, std::string_view key, std::string_view v
   } else if (key == "cache" && value == "volatile") {
     options.volatile_cache = true;
   } else {
-    return invalid("a namespace has no option \"" + std::string(key) +
-                   "\"; it has size, bs, file, cache=volatile, nsid, uuid, ro, ms, pi, pi-first, "
-                   "noiob, zsze, zcap, mor and mar");
+    return invalid(
+        "a namespace has no option \"" + std::string(key) +
+        "\"; it has size, bs, file, cache=volatile, log, nsid, uuid, ro, ms, pi, pi-first, "
+        "noiob, zsze, zcap, mor and mar");
   }
   return {};
 }

@@ -2,6 +2,7 @@
 
 // What a target offers: its address, its subsystem, its namespaces and its limits.
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@ struct NamespaceOptions {
   std::string path;
   bool read_only = false;
   bool volatile_cache = false;            ///< of a file: writes stay in memory until a flush
+  std::string log_path;                   ///< where writes and flushes are recorded; empty: nowhere
   std::uint32_t metadata_bytes = 0;       ///< after each block; 0, or 8 to 128
   std::uint8_t protection_type = 0;       ///< 1 to 3 need metadata
   bool protection_first = false;          ///< in the metadata's first bytes
@@ -59,14 +61,15 @@ struct Options {
   std::uint32_t max_transfer_bytes = 1u << 20;
   std::uint32_t in_capsule_bytes = 8192;  ///< of I/O queues; admin queues always take 8192
   std::uint32_t max_h2c_bytes = 256u << 10;
-  std::uint32_t max_r2t_bytes = 0;          ///< most bytes one R2T asks for; 0: the whole transfer
-  std::uint32_t c2h_pdu_bytes = 0;          ///< most data bytes in one C2HData PDU; 0: no limit
-  std::uint8_t cpda = 0;                    ///< alignment asked of hosts, dwords, 0's based
-  bool header_digest = true;                ///< agree when a host asks for it
-  bool data_digest = true;                  ///< agree when a host asks for it
-  bool sq_flow_control_disable = true;      ///< agree when a host asks for it
-  bool success_flag = true;                 ///< save the response capsule where that is allowed
-  std::uint16_t enable_timeout_ms = 15000;  ///< CAP.TO, in units of 500 ms on the wire
+  std::uint32_t max_r2t_bytes = 0;      ///< most bytes one R2T asks for; 0: the whole transfer
+  std::uint32_t c2h_pdu_bytes = 0;      ///< most data bytes in one C2HData PDU; 0: no limit
+  std::uint8_t cpda = 0;                ///< alignment asked of hosts, dwords, 0's based
+  bool header_digest = true;            ///< agree when a host asks for it
+  bool data_digest = true;              ///< agree when a host asks for it
+  bool sq_flow_control_disable = true;  ///< agree when a host asks for it
+  bool success_flag = true;             ///< save the response capsule where that is allowed
+  std::array<std::uint16_t, 3> retry_delays_100ms{};  ///< CRDT1 to CRDT3; 0: none
+  std::uint16_t enable_timeout_ms = 15000;            ///< CAP.TO, in units of 500 ms on the wire
 
   /// Whether these options fit together and the specifications' limits.
   Status check() const;

@@ -11,6 +11,9 @@ using namespace nvme::spec;
 
 namespace {
 
+/// CRD in a status. [Base 2.1 §4.2.3]
+constexpr unsigned kCrdBits = 0x3u << 11;
+
 Reply invalid_parameter(std::size_t offset, bool in_data) {
   Reply reply = Reply::error(FabricsStatus::kInvalidParameters);
   reply.result = ConnectInvalidParameter{static_cast<std::uint16_t>(offset), in_data}.encode();
@@ -49,12 +52,24 @@ CompletionEntry Queue::complete(const Sqe& sqe, const Reply& reply) {
   return cqe;
 }
 
-CompletionEntry Queue::complete_held(std::uint16_t cid, std::uint32_t result) {
+CompletionEntry Queue::complete_held(std::uint16_t cid, std::uint32_t result, NvmeStatus status) {
   CompletionEntry cqe;
   cqe.dw0 = result;
   cqe.cid = cid;
+  cqe.set_status(status);
   cqe.sqhd = next_sqhd();
   return cqe;
+}
+
+// CRD is for hosts that have enabled it. [Base 2.1 §5.1.25.1.14]
+NvmeStatus Queue::allowed(NvmeStatus status) const {
+  const bool delays = controller_ != nullptr && controller_->retry_delays();
+  return delays ? status
+                : NvmeStatus::from_bits(static_cast<std::uint16_t>(status.bits() & ~kCrdBits));
+}
+
+void Queue::hold_stuck(const Sqe& sqe) {
+  if (controller_ != nullptr) controller_->hold_stuck(qid_, sqe.cid.get());
 }
 
 bool Queue::data_fits(const Sqe& sqe, std::uint64_t length) const {
@@ -77,7 +92,7 @@ std::optional<NvmeStatus> Queue::admit(const Sqe& sqe) {
   if (sqe.sgl().length.get() > subsystem_.options().max_transfer_bytes) {
     return NvmeStatus::make(GenericStatus::kInvalidField, true);
   }
-  // No admin command of ours but Set Features takes data, and none of its features does.
+  // No admin command of ours but Set Features takes data.
   if (is_admin()) {
     if (sqe.admin_opcode() == AdminOpcode::kSetFeatures) return std::nullopt;
     return NvmeStatus::make(GenericStatus::kInvalidOpcode, true);
@@ -97,7 +112,7 @@ Reply Queue::execute(const Sqe& sqe, Bytes data) {
   if (sqe.psdt() != Psdt::kSglContiguousMetadata && sqe.psdt() != Psdt::kSglMetadataSgl) {
     return Reply::error(GenericStatus::kInvalidField);
   }
-  if (is_admin()) return execute_admin(sqe);
+  if (is_admin()) return execute_admin(sqe, data);
   return sqe.fuse() != Fuse::kNormal || fused_ != nullptr ? execute_fused(sqe, data)
                                                           : execute_io(sqe, data);
 }

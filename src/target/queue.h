@@ -45,7 +45,12 @@ class Queue {
   Reply execute(const nvme::spec::SubmissionEntry& sqe, Bytes data);
   /// The completion for `reply`; moves the submission queue's head.
   nvme::spec::CompletionEntry complete(const nvme::spec::SubmissionEntry& sqe, const Reply& reply);
-  nvme::spec::CompletionEntry complete_held(std::uint16_t cid, std::uint32_t result);
+  nvme::spec::CompletionEntry complete_held(std::uint16_t cid, std::uint32_t result,
+                                            NvmeStatus status);
+  /// `status` as this host may get it: without a retry delay if it did not ask for those.
+  NvmeStatus allowed(NvmeStatus status) const;
+  /// A command that is never executed; Abort completes it.
+  void hold_stuck(const nvme::spec::SubmissionEntry& sqe);
   /// Leaves the controller; the admin queue's end is the controller's end.
   void close();
 
@@ -65,8 +70,9 @@ class Queue {
   Reply property_set(const Sqe& sqe);
 
   // admin_commands.cc
-  Reply execute_admin(const Sqe& sqe);
-  Reply set_features(const Sqe& sqe);
+  Reply execute_admin(const Sqe& sqe, Bytes data);
+  Reply set_features(const Sqe& sqe, Bytes data);
+  Reply abort(const Sqe& sqe);
   Reply get_features(const Sqe& sqe);
   Reply async_event_request(const Sqe& sqe);
   Reply keep_alive();

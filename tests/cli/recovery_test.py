@@ -9,14 +9,19 @@ import json
 import mmap
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
+import zlib
+from pathlib import Path
 
 from harness import CliTest, wait_until
+from write_log import Checker, read_lives
 
 KILLS = int(os.environ.get("NVUBLK_KILLS", "6"))
 SEED = int(os.environ.get("NVUBLK_SEED", str(random.randrange(1 << 31))))
@@ -150,6 +155,24 @@ class Policy(RecoveryTest):
                                      "reconnect-delay=1").status, 0)
         self.wait_for("failed")
 
+    def test_fast_io_fail_tmo_can_be_set_while_io_waits(self):
+        target = self.target()
+        device, = self.attach(target, "--reconnect-delay", "2")
+        target.close()
+        self.wait_for("reconnecting")
+        reader = subprocess.Popen(["dd", f"if={device}", "of=/dev/null", "bs=4096", "count=1",
+                                   "iflag=direct"], stderr=subprocess.DEVNULL)
+        wait_until(lambda: self.status()["devices"][0]["in_flight"] > 0, "it waits")
+        self.assertIsNone(reader.poll())
+        self.assertEqual(self.nvublk("set", "nvublk0", "fast_io_fail_tmo=0").status, 0)
+        self.assertNotEqual(reader.wait(timeout=30), 0)
+        self.assertTrue(self.controller()["recovery"]["io_fails"])
+        self.assertEqual(self.nvublk("set", "nvublk0", "fast_io_fail_tmo=-1").status, 0)
+        self.assertFalse(self.controller()["recovery"]["io_fails"])
+        target.start()
+        self.wait_for("live")
+        self.must("dd", f"if={device}", "of=/dev/null", "bs=4096", "count=1", "iflag=direct")
+
     def test_what_cannot_work_is_explained(self):
         target = self.target()
         self.attach(target)
@@ -167,6 +190,12 @@ class Policy(RecoveryTest):
 
 class Faults(RecoveryTest):
 
+    def read_words(self, device):
+        return ["dd", f"if={device}", "of=/dev/null", "bs=4096", "count=1", "iflag=direct"]
+
+    def read(self, device):
+        self.must(*self.read_words(device))
+
     def admin_commands(self, target):
         return json.loads(target.control_call("stats"))["admin_commands"]
 
@@ -174,16 +203,53 @@ class Faults(RecoveryTest):
         target = self.target()
         device, = self.attach(target, "--io-timeout", "1", "--timeout-action", "abort",
                               "--admin-timeout", "1", "--reconnect-delay", "1")
+        before = json.loads(target.control_call("stats"))["connections"]
         target.control_call("fault", {"kind": "stuck", "opcode": "read", "count": 1})
-        self.must("dd", f"if={device}", "of=/dev/null", "bs=4096", "count=1", "iflag=direct")
+        self.read(device)
         self.no_errors()
-        self.assertEqual(self.admin_commands(target)["abort"], 1)
+        after = json.loads(target.control_call("stats"))
+        self.assertEqual(after["admin_commands"]["abort"], 1)
+        self.assertEqual(after["connections"], before, "it was aborted, and nothing was reset")
+
+    def test_an_abort_that_is_not_answered_is_followed_by_a_reset(self):
+        target = self.target()
+        device, = self.attach(target, "--io-timeout", "1", "--timeout-action", "abort",
+                              "--admin-timeout", "1", "--reconnect-delay", "1")
+        before = json.loads(target.control_call("stats"))["connections"]
+        target.control_call("fault", {"kind": "stuck", "opcode": "abort", "count": 1})
+        target.control_call("fault", {"kind": "stuck", "opcode": "read", "count": 1})
+        self.read(device)
+        self.no_errors()
+        after = json.loads(target.control_call("stats"))
+        self.assertEqual(after["admin_commands"]["abort"], 1)
+        self.assertGreater(after["connections"], before)
+
+    def test_a_retry_delay_is_waited_for_and_do_not_retry_is_final(self):
+        target = self.target("--retry-delays", "3,5,0")
+        device, = self.attach(target)
+        reads = lambda: json.loads(target.control_call("stats"))["io_commands"].get("read", 0)
+        before = reads()
+        target.control_call("fault", {"kind": "status", "opcode": "read", "sc": 0x21, "crd": 2,
+                                      "count": 2})
+        began = time.monotonic()
+        self.read(device)
+        self.assertGreaterEqual(time.monotonic() - began, 1.0, "twice 500 ms")
+        self.assertEqual(reads() - before, 3)
+        self.no_errors()
+        before = reads()
+        target.control_call("fault", {"kind": "status", "opcode": "read", "sc": 0x21, "crd": 2,
+                                      "dnr": True, "count": 5})
+        self.assertNotEqual(subprocess.run(self.read_words(device), stderr=subprocess.DEVNULL,
+                                           check=False).returncode, 0)
+        target.control_call("clear_faults")
+        self.assertGreaterEqual(self.status()["devices"][0]["errors"], 1)
+        self.assertLessEqual(reads() - before, 2, "it is not sent again (the reader may)")
 
     def test_a_stuck_command_resets_the_controller(self):
         target = self.target()
         device, = self.attach(target, "--io-timeout", "1", "--reconnect-delay", "1")
         target.control_call("fault", {"kind": "stuck", "opcode": "read", "count": 1})
-        self.must("dd", f"if={device}", "of=/dev/null", "bs=4096", "count=1", "iflag=direct")
+        self.read(device)
         self.no_errors()
         self.assertNotIn("abort", self.admin_commands(target))
 
@@ -195,7 +261,7 @@ class Faults(RecoveryTest):
             self.wait_for("reconnecting")
             target.control_call("clear_faults")
             self.wait_for("live")
-            self.must("dd", f"if={device}", "of=/dev/null", "bs=4096", "count=1", "iflag=direct")
+            self.read(device)
         self.no_errors()
 
     def test_another_disk_behind_the_same_address_is_not_written_to(self):
@@ -233,64 +299,111 @@ class Faults(RecoveryTest):
 
 
 class PowerCut(RecoveryTest):
-    """A log of what was written, and of what fsync has acknowledged, against what is left."""
+    """The target's log of writes and flushes, and what fsync has told the host, against what is
+    left when the target dies with its cache."""
 
-    def write(self, handle, lba, version):
+    def page(self, lba, version):
         page = mmap.mmap(-1, BLOCK)
         page.write(f"{lba} {version}".encode().ljust(BLOCK, b"\0"))
-        os.pwritev(handle, [page], lba * BLOCK)
+        return page
 
-    def found(self, image, lba):
-        image.seek(lba * BLOCK)
-        words = image.read(BLOCK).rstrip(b"\0").split()
-        return int(words[1]) if words else 0
+    def write_and_sync(self, handle, draw, stop, acknowledged):
+        """Until `stop`: notes (began, returned, {lba: crc}) of each fsync, with all that was
+        written since the last one."""
+        version = draw.randrange(1 << 30)
+        while not stop.is_set():
+            contents = {}
+            for _ in range(draw.randrange(1, 30)):
+                version += 1
+                lba = draw.randrange(256)
+                page = self.page(lba, version)
+                os.pwritev(handle, [page], lba * BLOCK)
+                contents[lba] = zlib.crc32(page[:])
+            began = time.monotonic_ns() // 1000
+            os.fsync(handle)
+            if stop.is_set():
+                return  # after the cut: this is another target's answer
+            acknowledged.append((began, time.monotonic_ns() // 1000 + 1, contents))
 
     def test_nothing_that_fsync_acknowledged_is_lost(self):
-        target = self.file_target("cache=volatile")
+        log, image = self.folder / "log", self.folder / "disk.img"
+        target = self.file_target("cache=volatile", f"log={log}")
         device, = self.attach(target, "--reconnect-delay", "1", "-l", "-1")
-        lost_unflushed = 0
-        for round_number in range(1, max(2, KILLS // 2) + 1):
-            synced, written = {}, {}
-            stop, ready = threading.Event(), threading.Event()
+        checker, lost = Checker(), 0
+        for number in range(max(2, KILLS // 2)):
+            stop, acknowledged = threading.Event(), []
             handle = os.open(device, os.O_RDWR | os.O_DIRECT)
-            draw = random.Random(SEED + round_number)
-
-            def work():
-                version = round_number * 1000000
-                while not stop.is_set():
-                    for _ in range(draw.randrange(1, 30)):
-                        version += 1
-                        lba = draw.randrange(256)
-                        written.setdefault(lba, []).append(version)
-                        self.write(handle, lba, version)
-                    if stop.is_set():
-                        return
-                    before = {lba: versions[-1] for lba, versions in written.items()}
-                    os.fsync(handle)
-                    if stop.is_set():
-                        return  # after the cut: this is another target's answer
-                    synced.update(before)
-                    ready.set()
-
-            worker = threading.Thread(target=work)
+            worker = threading.Thread(target=self.write_and_sync, args=(
+                handle, random.Random(SEED + number), stop, acknowledged))
             worker.start()
-            self.assertTrue(ready.wait(60), "something is synced")
+            wait_until(lambda: acknowledged, "something is synced")
             time.sleep(self.random.uniform(0.0, 0.5))
             target.process.send_signal(signal.SIGSTOP)  # the moment of the cut, for the log
             stop.set()
+            synced = list(acknowledged)
             target.close()
-            with open(self.folder / "disk.img", "rb") as image:
-                for lba, versions in list(written.items()):
-                    left = self.found(image, lba)
-                    self.assertGreaterEqual(left, synced.get(lba, 0), f"block {lba} lost an fsync")
-                    self.assertTrue(left < round_number * 1000000 or left in versions)
-                    lost_unflushed += left < versions[-1]
+            life = read_lives(log)[-1]
+            problems, lost_now = checker.check(life, image)
+            self.assertEqual(problems + checker.check_acknowledged(life, synced), [])
+            lost += lost_now
             target.start()
             worker.join(timeout=60)
             self.assertFalse(worker.is_alive(), "the writer goes on once the target is back")
             os.close(handle)
-        self.assertGreater(lost_unflushed, 0, "the cut takes what was not flushed")
+        self.assertGreater(lost, 0, "the cut takes what was not flushed")
         self.no_errors()
+
+
+class WriteLog(unittest.TestCase):
+    """The checker finds what is missing."""
+
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="nvublk-log-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def life(self, *lines):
+        (self.folder / "log").write_text("\n".join(["begin 1 512", *lines]) + "\nwrite 99 7 12")
+        lives = read_lives(self.folder / "log")
+        self.assertEqual(len(lives), 1)
+        self.assertNotIn(7, lives[0].versions, "the last line is cut short")
+        return lives[0]
+
+    def image(self, *blocks):
+        (self.folder / "image").write_bytes(b"".join(self.block(block) for block in blocks))
+        return self.folder / "image"
+
+    @staticmethod
+    def block(value):
+        return bytes([value]) * 512
+
+    def crc(self, value):
+        return zlib.crc32(self.block(value))
+
+    def test_what_was_flushed_must_be_there_or_something_later(self):
+        life = self.life(f"write 2 0 {self.crc(1)} {self.crc(2)}", "flush 3",
+                         f"write 4 1 {self.crc(3)}")
+        self.assertEqual(Checker().check(life, self.image(1, 2)), ([], 1))
+        self.assertEqual(Checker().check(life, self.image(1, 3)), ([], 0))
+        self.assertEqual(len(Checker().check(life, self.image(0, 2))[0]), 1, "block 0 is lost")
+        self.assertEqual(len(Checker().check(life, self.image(1, 4))[0]), 1, "block 1 is foreign")
+
+    def test_what_was_not_flushed_may_be_as_before(self):
+        checker = Checker()
+        checker.check(self.life(f"write 2 0 {self.crc(5)}", "flush 3"), self.image(5))
+        life = self.life(f"write 4 0 {self.crc(6)}")
+        self.assertEqual(checker.check(life, self.image(5)), ([], 1))
+        self.assertEqual(len(checker.check(life, self.image(0))[0]), 1)
+        zeroed = self.life("zero 4 0 1", "flush 5")
+        self.assertEqual(Checker().check(zeroed, self.image(0)), ([], 0))
+
+    def test_an_fsync_must_have_come_to_the_target(self):
+        life = self.life(f"write 2 0 {self.crc(1)}", "flush 5", f"write 7 0 {self.crc(2)}",
+                         "flush 9")
+        check = Checker.check_acknowledged
+        self.assertEqual(check(life, [(4, 6, {0: self.crc(1)}), (8, 10, {0: self.crc(2)})]), [])
+        self.assertEqual(len(check(life, [(6, 8, {0: self.crc(1)})])), 1, "no flush in between")
+        self.assertEqual(len(check(life, [(4, 6, {0: self.crc(2)})])), 1, "written too late")
+        self.assertEqual(len(check(life, [(4, 6, {3: self.crc(1)})])), 1, "never written")
 
 
 if __name__ == "__main__":

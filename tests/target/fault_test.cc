@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "nvme/spec/features.h"
 #include "nvme/spec/identify.h"
 #include "nvme/spec/properties.h"
 #include "target/control_server.h"
@@ -65,6 +66,73 @@ TEST_F(FaultTest, CommandsAreStuckWhileOthersGoOn) {
   const SubmissionEntry second = read_of(*host);
   host->send_command(second);
   EXPECT_EQ(host->receive()->as<C2hData>().cccid.get(), second.cid.get());
+}
+
+TEST_F(FaultTest, AnAbortCompletesWhatIsStuckAndNothingElse) {
+  start();
+  auto control_queue = admin();
+  auto host = queue();
+  control("fault", {{"kind", "stuck"}, {"opcode", "read"}, {"count", 1}});
+  const SubmissionEntry stuck = read_of(*host);
+  host->send_command(stuck);
+  EXPECT_TRUE(host->run(read_of(*host)).status().ok()) << "the stuck one has arrived by then";
+  const auto abort_of = [&](std::uint16_t sqid, std::uint16_t cid) {
+    SubmissionEntry sqe = control_queue->admin(AdminOpcode::kAbort);
+    sqe.cdw10 = sqid | (std::uint32_t{cid} << 16);
+    const Outcome outcome = control_queue->run(sqe);
+    EXPECT_TRUE(outcome.status().ok());
+    return outcome.cqe.dw0.get();
+  };
+  const std::uint16_t cid = stuck.cid.get();
+  EXPECT_EQ(abort_of(1, static_cast<std::uint16_t>(cid + 1)), 1U) << "it has completed";
+  EXPECT_EQ(abort_of(2, cid), 1U) << "there is no such queue";
+  EXPECT_EQ(abort_of(1, cid), 0U);
+  const CompletionEntry aborted = host->receive_response();
+  EXPECT_EQ(aborted.cid.get(), cid);
+  EXPECT_TRUE(aborted.status().is(GenericStatus::kAbortRequested));
+  EXPECT_FALSE(aborted.status().dnr());
+  EXPECT_EQ(abort_of(1, cid), 1U) << "only once";
+}
+
+TEST_F(FaultTest, AnAbortEndsAnEventRequest) {
+  start();
+  auto host = admin();
+  const SubmissionEntry event = host->admin(AdminOpcode::kAsyncEventRequest);
+  host->send_command(event);
+  SubmissionEntry abort = host->admin(AdminOpcode::kAbort);
+  abort.cdw10 = std::uint32_t{event.cid.get()} << 16;
+  host->send_command(abort);
+  const CompletionEntry answers[] = {host->receive_response(), host->receive_response()};
+  const bool first = answers[0].cid.get() == event.cid.get();
+  EXPECT_TRUE(answers[first ? 0 : 1].status().is(GenericStatus::kAbortRequested));
+  EXPECT_EQ(answers[first ? 1 : 0].dw0.get(), 0U);
+}
+
+TEST_F(FaultTest, ARetryDelayIsForHostsThatAskForIt) {
+  Options options = defaults();
+  options.retry_delays_100ms = {1, 20, 0};
+  start(options);
+  auto control_queue = admin();
+  auto host = queue();
+  const auto controller = as<IdentifyController>(control_queue->identify(1).data);
+  EXPECT_EQ(controller.command_retry_delay_ms(2), 2000U);
+  control("fault", {{"kind", "status"}, {"opcode", "read"}, {"sc", 0x21}, {"crd", 2}});
+  NvmeStatus status = host->run(read_of(*host)).status();
+  EXPECT_TRUE(status.is(GenericStatus::kCommandInterrupted));
+  EXPECT_EQ(status.crd(), 0);
+  HostBehavior behavior;
+  behavior.acre = 1;
+  SubmissionEntry set = control_queue->admin(AdminOpcode::kSetFeatures);
+  set.cdw10 = static_cast<std::uint32_t>(FeatureId::kHostBehavior);
+  set.set_sgl(SglDescriptor::in_capsule(0, sizeof(behavior)));
+  EXPECT_TRUE(
+      control_queue
+          ->run(set, std::span(reinterpret_cast<const std::uint8_t*>(&behavior), sizeof(behavior)),
+                true)
+          .status()
+          .ok());
+  status = host->run(read_of(*host)).status();
+  EXPECT_EQ(status.crd(), 2);
 }
 
 TEST_F(FaultTest, ADelayedCommandIsOvertaken) {
