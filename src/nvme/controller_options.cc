@@ -83,4 +83,14 @@ Status check_policy(const ControllerOptions& options) {
   return check_loss(options);
 }
 
+void copy_policy(const ControllerOptions& from, ControllerOptions& to) {
+  to.reconnect_delay = from.reconnect_delay;
+  to.ctrl_loss_timeout = from.ctrl_loss_timeout;
+  to.fast_io_fail_timeout = from.fast_io_fail_timeout;
+  to.keep_alive = from.keep_alive;
+  to.io_timeout = from.io_timeout;
+  to.admin_timeout = from.admin_timeout;
+  to.timeout_action = from.timeout_action;
+}
+
 }  // namespace nvublk::nvme

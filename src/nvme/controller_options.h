@@ -79,5 +79,7 @@ struct ControllerOptions {
 /// Whether the times of `options` and what they say to do make sense together; the error says why
 /// they do not.
 Status check_policy(const ControllerOptions& options);
+/// Those same times and actions of `from`, which may change while a controller lives, into `to`.
+void copy_policy(const ControllerOptions& from, ControllerOptions& to);
 
 }  // namespace nvublk::nvme

@@ -18,12 +18,9 @@ void Controller::Impl::set_policy(const ControllerOptions& policy, Done done) {
     return;
   }
   for (ControllerOptions* each : {&options_, &used_}) {
-    each->reconnect_delay = policy.reconnect_delay;
-    each->ctrl_loss_timeout = policy.ctrl_loss_timeout;
-    each->fast_io_fail_timeout = policy.fast_io_fail_timeout;
-    each->io_timeout = policy.io_timeout;
-    each->admin_timeout = policy.admin_timeout;
-    each->timeout_action = policy.timeout_action;
+    const milliseconds keep_alive = each->keep_alive;  // until the controller has been told
+    copy_policy(policy, *each);
+    each->keep_alive = keep_alive;
   }
   for (IoSlot& slot : io_) {
     slot.queue->set_timeouts(command_timeouts(options_));

@@ -482,14 +482,7 @@ void Attachment::disconnect() {
 }
 
 void Attachment::set_policy(const nvme::ControllerOptions& policy, Done done) {
-  nvme::ControllerOptions& own = request_.controller;
-  own.reconnect_delay = policy.reconnect_delay;
-  own.ctrl_loss_timeout = policy.ctrl_loss_timeout;
-  own.fast_io_fail_timeout = policy.fast_io_fail_timeout;
-  own.keep_alive = policy.keep_alive;
-  own.io_timeout = policy.io_timeout;
-  own.admin_timeout = policy.admin_timeout;
-  own.timeout_action = policy.timeout_action;
+  nvme::copy_policy(policy, request_.controller);
   environment_.owner->attachment_changed(*this);
   controller_->set_policy(policy, std::move(done));
 }
