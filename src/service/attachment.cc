@@ -243,6 +243,7 @@ void Attachment::make_export(Device& device) {
     device.tried_bytes = device.shown_bytes;
     device.block_size_bytes = geometry.block_size_bytes;
     device.identity = device.block->identity();
+    device.volatile_cache = geometry.volatile_write_cache;
   }
   BlockDevice& back_end = device.failing ? static_cast<BlockDevice&>(*device.failing)
                                          : static_cast<BlockDevice&>(*device.block);
@@ -334,7 +335,7 @@ void Attachment::detach(const std::vector<std::uint32_t>& nsids, bool force, Don
   outcome_ = {};
   std::vector<Device*> targets = select(nsids);
   // One device looks itself who uses it, if it is served.
-  if (force || (targets.size() == 1 && !targets.front()->saved)) {
+  if (force || (targets.size() == 1 && !targets.front()->unserved())) {
     begin_stopping(std::move(targets), force);
     return;
   }
@@ -411,7 +412,7 @@ void Attachment::stop_devices() {
   const auto stopped = [this, &device](Status status) {
     device_stopped(device, std::move(status));
   };
-  if (device.saved) {
+  if (device.unserved()) {
     checking_.start([frontends = environment_.frontends,
                      id = device.saved->id] { return frontends->discard(id); },
                     stopped);
@@ -485,6 +486,9 @@ void Attachment::set_policy(const nvme::ControllerOptions& policy, Done done) {
   nvme::copy_policy(policy, request_.controller);
   environment_.owner->attachment_changed(*this);
   controller_->set_policy(policy, std::move(done));
+  if (phase_ == Phase::kResuming) {
+    resume_now();  // the times count from when it began
+  }
 }
 
 void Attachment::finish(Status status) {
@@ -496,7 +500,7 @@ void Attachment::finish(Status status) {
 
 void Attachment::end() {
   phase_ = Phase::kGivingBack;
-  lease_.give_back([this] { ended(); });
+  lease_.give_back(request_.controller.transport.id, [this] { ended(); });
 }
 
 void Attachment::ended() {

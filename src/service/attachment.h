@@ -65,6 +65,8 @@ class Attachment final : private nvme::ControllerListener {
     std::unique_ptr<BlockExport> shown;      ///< null before it starts and after it is gone
     std::optional<SavedDevice> saved;        ///< left by another daemon, and not resumed yet
     bool tried = false;                      ///< to resume it, in vain
+    bool taken = false;           ///< it is `saved`, but served already: its I/O fails meanwhile
+    bool volatile_cache = false;  ///< the kernel knows of one, and flushes it
     bool stopping = false;
     bool gone = false;              ///< it has stopped, or never started
     bool failed = false;            ///< its namespace is another one now: it stays, and fails
@@ -72,6 +74,8 @@ class Attachment final : private nvme::ControllerListener {
     std::uint64_t tried_bytes = 0;  ///< the size that it has, or should have but could not get
     std::string problem;            ///< what is wrong with it, in a sentence; empty: nothing
 
+    /// It waits for its server.
+    bool unserved() const { return saved.has_value() && !taken; }
     /// Also while it waits to be resumed: "recovering".
     BlockExportInfo info() const;
     BlockExportStatistics statistics() const;
@@ -208,11 +212,17 @@ class Attachment final : private nvme::ControllerListener {
 
   // Devices that another daemon has left.
   void resume_connect();
+  void resume_taken(const Status& drive);
   void resume_connected(const Status& status);
   void resume_failed(const Error& error);
+  void resume_later();
+  bool take_next();
+  void device_taken(Device& device, const Status& status);
   void resume_timer_fired();
   void resume_next();
   void resume_device(Device& device);
+  void resume_taken_device(Device& device, const std::string& obstacle);
+  void resume_refused(Device& device, const Status& status);
   void device_resumed(Device& device, const Status& status);
   void resumed();
   std::string resume_obstacle(const SavedDevice& saved, nvme::Namespace*& block) const;
@@ -245,7 +255,8 @@ class Attachment final : private nvme::ControllerListener {
   Status outcome_;  ///< what `done_` gets in the end
   // Of kResuming and kLeaving.
   Instant resume_began_{};
-  bool quiet_ = true;  ///< no command of an earlier daemon is left
+  bool quiet_ = true;         ///< no command of an earlier daemon is left
+  bool drive_taken_ = false;  ///< if it is a local one
   bool resume_connecting_ = false;
   bool resume_connected_ = false;
   bool resume_device_runs_ = false;

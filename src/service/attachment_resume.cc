@@ -36,6 +36,7 @@ void Attachment::resume(const SavedAttachment& saved, bool quiet) {
   phase_ = Phase::kResuming;
   frontend_ = saved.frontend;
   quiet_ = quiet;
+  lease_.continue_from(saved.drive_returns_to);
   resume_began_ = Clock::now();
   for (const SavedDevice& left : saved.devices) {
     Device& device = devices_.emplace_back();
@@ -45,6 +46,7 @@ void Attachment::resume(const SavedAttachment& saved, bool quiet) {
     device.identity = left.identity;
     device.block_size_bytes = left.block_size_bytes;
     device.shown_bytes = device.tried_bytes = left.size_bytes;
+    device.volatile_cache = left.volatile_cache;
     device.saved = left;
     device.problem = "its daemon has ended; waiting for the controller";
   }
@@ -54,7 +56,29 @@ void Attachment::resume(const SavedAttachment& saved, bool quiet) {
 void Attachment::resume_connect() {
   resume_connected_ = false;
   resume_connecting_ = true;
-  controller_->connect([this](const Status& status) { resume_connected(status); });
+  if (drive_taken_) {
+    controller_->connect([this](const Status& status) { resume_connected(status); });
+    return;
+  }
+  resume_device_runs_ = true;  // a detach waits until this is through
+  lease_.take(request_.controller.transport.id,
+              [this](const Status& drive) { resume_taken(drive); });
+}
+
+// A local drive of a daemon that died is with vfio-pci still; one that was pulled out and is back,
+// or that a user has unbound, is taken again.
+void Attachment::resume_taken(const Status& drive) {
+  resume_device_runs_ = false;
+  resume_connecting_ = false;
+  drive_taken_ = drive.has_value();
+  if (phase_ != Phase::kResuming || run_waiting_detach()) {
+    return;
+  }
+  if (drive) {
+    resume_connect();
+  } else {
+    resume_failed(drive.error());
+  }
 }
 
 void Attachment::resume_connected(const Status& status) {
@@ -98,13 +122,68 @@ void Attachment::resume_failed(const Error& error) {
     give_up_resuming(text + "; given up after ctrl-loss-tmo");
     return;
   }
+  if (!take_next()) {
+    resume_later();
+  }
+}
+
+void Attachment::resume_later() {
+  const nvme::ControllerOptions& options = request_.controller;
+  const Duration waited = Clock::now() - resume_began_;
   Duration delay = waited < options.reconnect_delay
                        ? std::min<Duration>(kFirstRetry, options.reconnect_delay)
                        : Duration(options.reconnect_delay);
   if (options.ctrl_loss_timeout >= seconds(0)) {
     delay = std::min<Duration>(delay, options.ctrl_loss_timeout - waited);
   }
-  environment_.shards.control->reactor().arm_after(resume_timer_, delay);
+  if (options.fast_io_fail_timeout > waited) {
+    delay = std::min<Duration>(delay, options.fast_io_fail_timeout - waited);
+  }
+  environment_.shards.control->reactor().arm_after(resume_timer_,
+                                                   std::max(delay, Duration::zero()));
+}
+
+// After fast_io_fail_tmo the devices are served without their controller, so that their I/O fails,
+// one after the other. False if there is none to be taken.
+bool Attachment::take_next() {
+  const nvme::ControllerOptions& options = request_.controller;
+  if (options.fast_io_fail_timeout < seconds(0) ||
+      Clock::now() - resume_began_ < options.fast_io_fail_timeout) {
+    return false;
+  }
+  const auto next = std::ranges::find_if(devices_, [](const Device& device) {
+    return device.unserved() && !device.gone && !device.tried;
+  });
+  if (next == devices_.end()) {
+    return false;
+  }
+  Device& device = *next;
+  device.failing =
+      std::make_unique<FailingDevice>(environment_.shards, device.shown_bytes,
+                                      device.block_size_bytes, request_.controller.io_queues);
+  resume_device_runs_ = true;
+  make_export(device);
+  device.shown->start([this, &device](const Status& status) { device_taken(device, status); });
+  return true;
+}
+
+void Attachment::device_taken(Device& device, const Status& status) {
+  resume_device_runs_ = false;
+  if (status) {
+    device.taken = true;
+    log_warning(kSubsystem, device.name + ": its I/O fails until its controller is back");
+  } else {
+    resume_refused(device, status);
+    environment_.shards.control->reactor().defer(bury_);
+  }
+  if (phase_ != Phase::kResuming || run_waiting_detach()) {
+    return;
+  }
+  if (std::ranges::all_of(devices_, [](const Device& each) { return each.gone; })) {
+    disconnect();
+  } else if (!take_next()) {
+    resume_later();
+  }
 }
 
 void Attachment::resume_now() {
@@ -188,6 +267,12 @@ std::string Attachment::resume_obstacle(const SavedDevice& saved, nvme::Namespac
 
 void Attachment::resume_device(Device& device) {
   const std::string obstacle = resume_obstacle(*device.saved, device.block);
+  if (device.taken) {
+    resume_taken_device(device, obstacle);
+    resume_next();
+    return;
+  }
+  device.failing.reset();
   if (!obstacle.empty()) {
     device.problem = obstacle;
     device.failing = std::make_unique<FailingDevice>(environment_.shards, device.shown_bytes,
@@ -212,6 +297,13 @@ void Attachment::device_resumed(Device& device, const Status& status) {
     resume_next();
     return;
   }
+  resume_refused(device, status);
+  environment_.shards.control->reactor().defer(bury_);
+  resume_next();
+}
+
+// What failed goes with bury_.
+void Attachment::resume_refused(Device& device, const Status& status) {
   resume_rests_.push_back(std::move(device.shown));
   if (status.error().code == ErrorCode::kNotFound) {
     log_error(kSubsystem, device.name + " is lost: " + status.error().text);
@@ -226,8 +318,32 @@ void Attachment::device_resumed(Device& device, const Status& status) {
                      (status.error().step.empty() ? "" : " (" + status.error().step + ")");
     log_warning(kSubsystem, device.name + ": " + device.problem);
   }
-  environment_.shards.control->reactor().defer(bury_);
-  resume_next();
+}
+
+// It is served already: its requests go to the namespace from now on, or fail for good. What the
+// kernel was told when it was made cannot be compared any more, but the cache is remembered:
+// without FLUSH from the kernel a cache would lose what it has acknowledged.
+void Attachment::resume_taken_device(Device& device, const std::string& obstacle) {
+  Status status = obstacle.empty() ? Status{} : fail(ErrorCode::kUnsupported, obstacle);
+  if (status && device.block->geometry().volatile_write_cache && !device.saved->volatile_cache) {
+    status =
+        fail(ErrorCode::kUnsupported,
+             "the controller has a volatile write cache now, which the kernel would not flush");
+  }
+  if (status) {
+    status = device.failing->become(*device.block);
+  }
+  device.saved.reset();
+  device.taken = false;
+  device.failed = !status;
+  if (status) {
+    device.problem.clear();
+    log_info(kSubsystem, device.name + " is resumed as " + device.info().device);
+    return;
+  }
+  device.block = nullptr;
+  device.problem = status.error().text;
+  log_error(kSubsystem, device.name + " fails: " + device.problem + "; detach it");
 }
 
 void Attachment::resumed() {
@@ -266,7 +382,7 @@ void Attachment::leave(std::function<void(bool quiet)> done) {
   left_ = std::move(done);
   leaving_ = 1;
   for (Device& device : devices_) {
-    if (device.shown != nullptr && !device.gone && !device.saved) {
+    if (device.shown != nullptr && !device.gone && !device.unserved()) {
       leaving_++;
       device.shown->leave([this](const Status& status) { device_left(status); });
     }
@@ -308,6 +424,7 @@ SavedAttachment Attachment::saved() const {
   saved.request.hostnqn = request_.controller.host.nqn;
   saved.request.hostid = request_.controller.host.id.to_string();
   saved.frontend = frontend_;
+  saved.drive_returns_to = lease_.returns_to();
   for (const Device& device : devices_) {
     if (device.gone) {
       continue;
@@ -331,6 +448,7 @@ SavedAttachment Attachment::saved() const {
     kept.queues = info.queues;
     kept.depth = info.depth;
     kept.features = info.features;
+    kept.volatile_cache = device.volatile_cache;
     kept.failed = device.failed;
     kept.problem = device.problem;
     saved.devices.push_back(std::move(kept));

@@ -1,9 +1,10 @@
 #pragma once
 
-// The back-end of a device that has none any more: every request fails with EIO, so that nobody
-// waits for ever. It has the size and the blocks that its disk was made with, and limits that fit
-// any disk.
+// The back-end of a device that has none: every request fails with EIO, so that nobody waits for
+// ever. It has the size and the blocks that its disk was made with, and limits that fit any disk.
+// Where the disk comes back, the requests go there from then on.
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -14,23 +15,35 @@ namespace nvublk::service {
 
 class FailingDevice final : public BlockDevice {
  public:
-  FailingDevice(const ShardSet& shards, std::uint64_t size_bytes, std::uint32_t block_size_bytes);
+  /// It has one queue on each of the first `queues` I/O shards, at most; 0: on all.
+  FailingDevice(const ShardSet& shards, std::uint64_t size_bytes, std::uint32_t block_size_bytes,
+                unsigned queues = 0);
 
   const BlockGeometry& geometry() const override { return geometry_; }
-  unsigned queue_count() const override { return static_cast<unsigned>(shards_.size()); }
-  unsigned queue_shard(unsigned index) const override { return shards_[index]; }
-  BlockQueue& queue(unsigned) override { return queue_; }
+  unsigned queue_count() const override { return static_cast<unsigned>(queues_.size()); }
+  unsigned queue_shard(unsigned index) const override;
+  BlockQueue& queue(unsigned index) override { return queues_[index]; }
+
+  /// On the control shard: hands requests to `disk` from now on, which outlives this object. An
+  /// error, and nothing is changed, if `disk` has no queue on one of the shards.
+  Status become(BlockDevice& disk);
 
  private:
-  /// Has no state, so that all shards can share it.
+  /// Shard-affine, like any.
   class Queue final : public BlockQueue {
    public:
+    explicit Queue(Shard& shard) : shard_(&shard) {}
     void submit(BlockRequest& request) override;
+    Shard& shard() const { return *shard_; }
+    void set_next(BlockQueue& next) { next_ = &next; }
+
+   private:
+    Shard* shard_;
+    BlockQueue* next_ = nullptr;
   };
 
   BlockGeometry geometry_;
-  std::vector<unsigned> shards_;
-  Queue queue_;
+  std::vector<Queue> queues_;
 };
 
 }  // namespace nvublk::service

@@ -35,24 +35,28 @@ void PciLease::take(const nvme::TransportId& id, std::function<void(Status statu
                      done(std::unexpected(std::move(error)));
                      return;
                    }
-                   origin_ = std::move(*origin);
+                   if (origin->changed) {
+                     returns_to_ = std::move(origin->driver);
+                   }
                    done({});
                  });
 }
 
-void PciLease::give_back(std::function<void()> done) {
-  if (!origin_ || !origin_->changed || keep_) {
+void PciLease::give_back(const nvme::TransportId& id, std::function<void()> done) {
+  const auto address = nvme::PciAddress::parse(id.traddr);
+  const std::optional<std::string> driver = std::exchange(returns_to_, std::nullopt);
+  if (!driver || id.is_fabrics() || !address || keep_) {
     done();
     return;
   }
-  binding_.start([origin = *origin_] { return service::give_back(origin); },
-                 [done = std::move(done)](const Status& status) {
-                   if (!status) {
-                     log_warning("service", status.error().text);
-                   }
-                   done();
-                 });
-  origin_.reset();
+  binding_.start(
+      [origin = PciOrigin{*address, *driver, true}] { return service::give_back(origin); },
+      [done = std::move(done)](const Status& status) {
+        if (!status) {
+          log_warning("service", status.error().text);
+        }
+        done();
+      });
 }
 
 }  // namespace nvublk::service

@@ -5,6 +5,8 @@
 
 #include <functional>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "engine/blocking_call.h"
 #include "nvme/transport_id.h"
@@ -20,14 +22,19 @@ class PciLease {
   static std::function<Status()> taking(const nvme::TransportId& id);
   /// Takes the drive that `id` names, if it is one. `done` may run from within this call.
   void take(const nvme::TransportId& id, std::function<void(Status status)> done);
+  /// What returns_to() was for the daemon before this one, if that has taken the drive.
+  void continue_from(std::optional<std::string> earlier) { returns_to_ = std::move(earlier); }
+  /// The driver that the drive came from and goes back to, empty if it had none; nothing, if it was
+  /// not taken or is to stay as it is.
+  const std::optional<std::string>& returns_to() const { return returns_to_; }
   /// Whether it is left with vfio-pci in the end.
   void keep(bool keep) { keep_ = keep; }
-  /// Gives it back, if it was taken; `done` may run from within this call.
-  void give_back(std::function<void()> done);
+  /// Gives the drive that `id` names back, if it was taken; `done` may run from within this call.
+  void give_back(const nvme::TransportId& id, std::function<void()> done);
 
  private:
   BlockingCall binding_;
-  std::optional<PciOrigin> origin_;
+  std::optional<std::string> returns_to_;
   bool keep_ = false;
 };
 

@@ -86,6 +86,13 @@ void Recovery::begin() {
       lost_.push_back(std::move(orphan));
     }
   }
+  for (const PciOrigin& drive : plan.drives) {
+    log_warning(kSubsystem, drive.address.to_string() + " has no device any more; given back");
+    if (Status given = give_back(drive); !given) {
+      problems_.push_back(given.error().text);
+      log_error(kSubsystem, problems_.back());
+    }
+  }
   // From the first command on the file may not say any more that there is none.
   SavedState state{false, std::move(plan.resumable)};
   if (Status written = write_state_file(path, state); !written) {

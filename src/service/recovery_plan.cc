@@ -66,6 +66,11 @@ RecoveryPlan plan_recovery(const SavedState& state, const std::vector<ublk::Devi
     }
     if (!left.devices.empty()) {
       plan.resumable.push_back(std::move(left));
+    } else if (const nvme::TransportId& id = saved.request.controller.transport.id;
+               saved.drive_returns_to && !id.is_fabrics()) {
+      if (const auto address = nvme::PciAddress::parse(id.traddr); address) {
+        plan.drives.push_back({*address, *saved.drive_returns_to, true});
+      }
     }
   }
   std::ranges::move(find_orphans(devices, known, owner, 0), std::back_inserter(plan.orphans));

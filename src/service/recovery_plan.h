@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "service/json.h"
+#include "service/pci_binding.h"
 #include "service/saved_state.h"
 #include "ublk/devices.h"
 
@@ -35,6 +36,7 @@ Json orphan_json(const Orphan& orphan);
 struct RecoveryPlan {
   std::vector<SavedAttachment> resumable;  ///< with the devices that are there
   std::vector<Orphan> orphans;
+  std::vector<PciOrigin> drives;  ///< local ones that no device is left of: to be given back
 };
 
 /// `owner` is ublk::owner_of() this daemon, whose earlier self is dead or dying.

@@ -28,6 +28,7 @@ Json device_json(const SavedDevice& device) {
   json["queues"] = device.queues;
   json["depth"] = device.depth;
   json["features"] = device.features;
+  json["volatile_cache"] = device.volatile_cache;
   json["failed"] = device.failed;
   json["reason"] = device.problem;
   return json;
@@ -85,6 +86,7 @@ Result<SavedDevice> read_device(Json json) {
   fields.integer("block_size", device.block_size_bytes, 512, 1 << 20);
   fields.integer("queues", device.queues, 0, 4096);
   fields.integer("depth", device.depth, 0, 4096);
+  fields.flag("volatile_cache", device.volatile_cache);
   fields.flag("failed", device.failed);
   fields.text("reason", device.problem);
   if (Status read =
@@ -134,6 +136,9 @@ Result<SavedAttachment> read_attachment(Json json) {
   }
   JsonFields fields(json);
   fields.text("frontend", attachment.frontend);
+  if (std::string driver; fields.text("drive_returns_to", driver)) {
+    attachment.drive_returns_to = std::move(driver);
+  }
   if (Status read = complete(json, fields, {"frontend"}); !read) {
     return std::unexpected(std::move(read.error()));
   }
@@ -201,6 +206,9 @@ std::string SavedState::to_text() const {
     Json entry;
     entry["request"] = attachment.request.to_params();
     entry["frontend"] = attachment.frontend;
+    if (attachment.drive_returns_to) {
+      entry["drive_returns_to"] = *attachment.drive_returns_to;
+    }
     entry["devices"] = Json::array();
     for (const SavedDevice& device : attachment.devices) {
       entry["devices"].push_back(device_json(device));

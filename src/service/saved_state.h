@@ -4,6 +4,7 @@
 // find the devices. Pure; what is read may be anything.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,8 +26,9 @@ struct SavedDevice {
   unsigned queues = 0;
   unsigned depth = 0;
   std::vector<std::string> features;
-  bool failed = false;  ///< its I/O fails, and goes on to: its namespace is another one now
-  std::string problem;  ///< why
+  bool volatile_cache = false;  ///< the kernel flushes it
+  bool failed = false;          ///< its I/O fails, and goes on to: its namespace is another one now
+  std::string problem;          ///< why
 
   std::string path() const { return "/dev/ublkb" + std::to_string(id); }
 };
@@ -34,6 +36,7 @@ struct SavedDevice {
 struct SavedAttachment {
   AttachRequest request;  ///< with name, host identity and all options in effect
   std::string frontend;   ///< "ublk"
+  std::optional<std::string> drive_returns_to;  ///< PciLease::returns_to()
   std::vector<SavedDevice> devices;
 };
 

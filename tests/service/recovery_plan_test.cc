@@ -71,6 +71,26 @@ TEST(RecoveryPlan, StateWithoutItsDeviceIsAnOrphan) {
   EXPECT_EQ(unknown, (std::vector<std::string>{"/dev/ublkb1", "/dev/ublkb3"}));
 }
 
+TEST(RecoveryPlan, ALocalDriveWithoutADeviceIsGivenBack) {
+  SavedState state{false,
+                   {attachment_of("a", {0}), attachment_of("b", {1}), attachment_of("c", {2}),
+                    attachment_of("d", {3})}};
+  for (SavedAttachment& each : state.attachments) {
+    each.request.controller.transport.id = {.trtype = nvme::Trtype::kPcie,
+                                            .traddr = "0000:01:00.0"};
+    each.drive_returns_to = "nvme";
+  }
+  state.attachments[1].request.controller.transport.id.traddr = "0000:02:00.0";
+  state.attachments[2].drive_returns_to.reset();
+  state.attachments[3].request.controller.transport.id.traddr = "nonsense";
+  const RecoveryPlan plan = plan_recovery(state, {there(0)}, kOwner);
+  EXPECT_EQ(plan.resumable.size(), 1U);
+  ASSERT_EQ(plan.drives.size(), 1U);
+  EXPECT_EQ(plan.drives[0].address.to_string(), "0000:02:00.0");
+  EXPECT_EQ(plan.drives[0].driver, "nvme");
+  EXPECT_TRUE(plan.drives[0].changed);
+}
+
 TEST(RecoveryPlan, DevicesOfOtherDaemonsAndProgramsAreNoOrphans) {
   ublk::DeviceSummary neighbour = there(0);
   neighbour.mark->owner = kOwner + 1;

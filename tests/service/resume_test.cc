@@ -105,6 +105,65 @@ TEST_F(ResumeTest, GivesUpAfterCtrlLossTmoAndLetsIoFail) {
   EXPECT_TRUE(detach("nvublk0").status.has_value());
 }
 
+// Also when it is set meanwhile: the user who waits decides otherwise.
+TEST_F(ResumeTest, AfterFastIoFailTmoIoFailsUntilTheTargetIsBack) {
+  const SavedAttachment saved = left_behind(patient());
+  const target::Options options = target_->options();
+  const std::uint16_t port = target_->port();
+  target_.reset();
+  ASSERT_TRUE(attachments_->resume(saved, true).has_value());
+  turn_until([this] {
+    return listed("nvublk0n1")["reason"].get<std::string>().find("cannot be reached") !=
+           std::string::npos;
+  });
+  EXPECT_TRUE(frontends_->shown.empty());
+  std::optional<Result<Json>> changed;
+  attachments_->set_policy("nvublk0", {{"fast_io_fail_tmo", 0}},
+                           [&changed](Result<Json> report) { changed = std::move(report); });
+  turn_until([this] { return frontends_->shown.size() == 3; });
+  ASSERT_TRUE(changed && changed->has_value());
+  EXPECT_EQ(frontends_->failing.size(), 3U);
+  EXPECT_EQ(state_of("nvublk0n3"), "recovering");
+  // A daemon after this one would begin where this one did.
+  EXPECT_EQ(attachments_->saved().front().devices[2].key, saved.devices[2].key);
+  EXPECT_FALSE(attachments_->saved().front().devices[2].failed);
+  EXPECT_TRUE(detach("nvublk0n3").status.has_value());
+  EXPECT_EQ(frontends_->shown.size(), 2U);
+  EXPECT_TRUE(frontends_->discarded.empty()) << "it is stopped like any that is served";
+  target::Options again = options;
+  again.listen = {{"127.0.0.1", port}};
+  again.namespaces.resize(1);
+  target_ = std::make_unique<target::Target>(again);
+  ASSERT_TRUE(target_->start().has_value());
+  turn_until_state("nvublk0n1", "live");
+  EXPECT_EQ(listed("nvublk0n1")["reason"], "");
+  EXPECT_EQ(state_of("nvublk0n2"), "failed");
+  EXPECT_NE(listed("nvublk0n2")["reason"].get<std::string>().find("gone"), std::string::npos);
+  EXPECT_EQ(frontends_->made.size(), 3U) << "none was made twice";
+}
+
+TEST_F(ResumeTest, ADeviceThatWouldNotBeFlushedStaysWithErrors) {
+  SavedAttachment saved = left_behind(patient());
+  for (SavedDevice& device : saved.devices) {
+    EXPECT_TRUE(device.volatile_cache);
+    device.volatile_cache = false;
+  }
+  saved.request.controller.fast_io_fail_timeout = seconds(0);
+  saved.devices.resize(1);
+  const target::Options options = target_->options();
+  const std::uint16_t port = target_->port();
+  target_.reset();
+  ASSERT_TRUE(attachments_->resume(saved, true).has_value());
+  turn_until([this] { return !frontends_->shown.empty(); });
+  target::Options again = options;
+  again.listen = {{"127.0.0.1", port}};
+  target_ = std::make_unique<target::Target>(again);
+  ASSERT_TRUE(target_->start().has_value());
+  turn_until_state("nvublk0n1", "failed");
+  EXPECT_NE(listed("nvublk0n1")["reason"].get<std::string>().find("volatile write cache"),
+            std::string::npos);
+}
+
 TEST_F(ResumeTest, ANamespaceThatIsAnotherOneFailsAndTheOthersGoOn) {
   const SavedAttachment saved = left_behind(patient());
   ASSERT_TRUE(target_->remove_namespace(2));

@@ -47,6 +47,7 @@ SavedState state() {
   attachment.devices = {device_of(0, 1), device_of(5, 7)};
   attachment.devices[1].failed = true;
   attachment.devices[1].problem = "it is another disk";
+  attachment.drive_returns_to = "nvme";
   SavedState state;
   state.quiet = true;
   state.attachments.push_back(std::move(attachment));
@@ -71,6 +72,7 @@ TEST(SavedState, ComesBackAsItWas) {
   ASSERT_EQ(read->attachments.size(), 1U);
   const SavedAttachment& attachment = read->attachments[0];
   EXPECT_EQ(attachment.request.to_params(), state().attachments[0].request.to_params());
+  EXPECT_EQ(attachment.drive_returns_to, "nvme");
   ASSERT_EQ(attachment.devices.size(), 2U);
   EXPECT_EQ(attachment.devices[1].path(), "/dev/ublkb5");
   EXPECT_EQ(attachment.devices[1].key, 1005);

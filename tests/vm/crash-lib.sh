@@ -75,3 +75,58 @@ check_file_system() { umount "$mount_point" && e2fsck -f -n "$1"; }
 
 disable_namespace() { echo 0 >"$kNvmet/subsystems/$1/namespaces/$2/enable"; }
 enable_namespace() { echo 1 >"$kNvmet/subsystems/$1/namespaces/$2/enable"; }
+
+# --- the daemon: $device is the device ---------------------------------------------------------------
+
+# of_device PATH FIELD
+of_device() {
+  nvublk list -o json | jq -r --arg path "$1" --arg field "$2" \
+    '.devices[] | select(.device == $path) | .[$field]'
+}
+is() { [ "$(of_device "$1" state)" = "$2" ]; }
+
+kill_daemon() { kill -KILL "$daemon_pid" && wait_until 30 not_running "$daemon_pid"; }
+
+# The moment is random, but told, so that it can be had again.
+seed=${VM_SEED:-$$}
+RANDOM=$seed
+pause() { sleep "0.$(printf '%03d' $((RANDOM % 900)))"; }
+
+loses_no_request() { nvublk features -o json | grep -q '"QUIESCE"'; }
+
+tell_round() {
+  echo "round $1 failed (VM_SEED=$seed)"
+  nvublk status
+  tail -n 10 "$kDaemonLog"
+}
+# Older drivers lose a request that they just hand over when the server dies, and the device with
+# it: there the writers rest at that moment.
+kill_round() {
+  pause
+  loses_no_request || rest_writers
+  kill_daemon && wake_writers && start_daemon && wait_until 60 is "$device" live && still_writable
+}
+
+# repeat TIMES ROUND: ROUND gets the number, from 1.
+repeat() {
+  local round
+  for ((round = 1; round <= $1; round++)); do
+    "$2" "$round" || { tell_round "$round of $1"; return 1; }
+  done
+}
+
+# As "systemctl restart" does it, and as "nvublkd --takeover" does.
+upgrade_round() {
+  local old=$daemon_pid
+  pause
+  if [ $(($1 % 2)) = 0 ]; then
+    "$NVUBLK_BIN/nvublkd" --socket "$NVUBLK_SOCKET" --takeover >>"$kDaemonLog" 2>&1 &
+    daemon_pid=$!
+    wait_until 30 not_running "$old" || return 1
+    wait_until 30 nvublk status || return 1
+  else
+    kill -USR2 "$old" && wait_until 30 not_running "$old" && start_daemon || return 1
+  fi
+  wait "$old" || { echo "the old daemon ended with $?"; return 1; }
+  wait_until 60 is "$device" live && still_writable
+}

@@ -19,79 +19,25 @@ kills=${VM_KILLS:-$([ "${VM_FULL-}" = 1 ] && echo 50 || echo 3)}
 upgrades=${VM_UPGRADES:-$([ "${VM_FULL-}" = 1 ] && echo 20 || echo 2)}
 to=(-t tcp -a "$kAddress" -s "$kPort")
 
-# of_device PATH FIELD
-of_device() {
-  nvublk list -o json | jq -r --arg path "$1" --arg field "$2" \
-    '.devices[] | select(.device == $path) | .[$field]'
-}
-is() { [ "$(of_device "$1" state)" = "$2" ]; }
 not_mounted_by_fuse() { ! grep -q fuse.nvublk /proc/mounts; }
 no_loop_device() { [ "$(loop_devices)" = 0 ]; }
 fails() { ! "$@"; }
-
-kill_daemon() { kill -KILL "$daemon_pid" && wait_until 30 not_running "$daemon_pid"; }
-
-# The moment is random, but told, so that it can be had again.
-seed=${VM_SEED:-$$}
-RANDOM=$seed
-pause() { sleep "0.$(printf '%03d' $((RANDOM % 900)))"; }
-
-tell_round() {
-  echo "round $1 failed (VM_SEED=$seed)"
-  nvublk status
-  tail -n 10 "$kDaemonLog"
-}
-kill_round() {
-  pause
-  [ -n "$loses_no_request" ] || rest_writers
-  kill_daemon && wake_writers && start_daemon && wait_until 60 is "$device" live && still_writable
-}
-kill_rounds() {
-  local round
-  for ((round = 1; round <= $1; round++)); do
-    kill_round || { tell_round "$round of $1"; return 1; }
-  done
-}
-
-# As "systemctl restart" does it, and as "nvublkd --takeover" does.
-upgrade_round() {
-  local old=$daemon_pid
-  pause
-  if [ $(($1 % 2)) = 0 ]; then
-    "$NVUBLK_BIN/nvublkd" --socket "$NVUBLK_SOCKET" --takeover >>"$kDaemonLog" 2>&1 &
-    daemon_pid=$!
-    wait_until 30 not_running "$old" || return 1
-    wait_until 30 nvublk status || return 1
-  else
-    kill -USR2 "$old" && wait_until 30 not_running "$old" && start_daemon || return 1
-  fi
-  wait "$old" || { echo "the old daemon ended with $?"; return 1; }
-  wait_until 60 is "$device" live && still_writable
-}
-upgrade_rounds() {
-  local round
-  for ((round = 1; round <= $1; round++)); do
-    upgrade_round "$round" || { tell_round "$round of $1"; return 1; }
-  done
-}
 
 require "the modules load" load_modules ublk_drv nvmet-tcp
 require "the target starts" start_usual_target 256
 require "the daemon starts" start_daemon
 require "it attaches" attach "${to[@]}" -n "$kNqn:null4096" -c 1
 device=${devices[0]}
-# Older drivers lose a request that they just hand over when the server dies, and the device with
-# it: there the writers rest at that moment.
-loses_no_request=$(nvublk features -o json | jq -r '.ublk.flags[] | select(. == "QUIESCE")')
 require "the state is kept" test -s /run/nvublk/state.json
 require "a file system is made and mounted" make_file_system "$device"
 require "the writers start" start_writers
 
-check "the daemon is killed $kills times while ext4 is written" kill_rounds "$kills"
+check "the daemon is killed $kills times while ext4 is written" repeat "$kills" kill_round
 check_equal "the number of the device stays" "$device" \
   "$(nvublk list -o json | jq -r '.devices[].device')"
 check "no writer has seen an error" writers_live
-check "the daemon is replaced $upgrades times while ext4 is written" upgrade_rounds "$upgrades"
+check "the daemon is replaced $upgrades times while ext4 is written" \
+  repeat "$upgrades" upgrade_round
 check "nothing was under way when it was replaced" \
   test "$(grep -c 'devices wait for the next daemon$' "$kDaemonLog")" = "$upgrades"
 check "no writer has seen an error" writers_live
@@ -123,6 +69,20 @@ reader=$!
 offer "$kPort" "$kNqn:brd"
 check "it is resumed when its target is back" wait_until 30 is "$first" live
 check "who has waited gets data" wait "$reader"
+
+withdraw "$kPort" "$kNqn:brd"
+kill_daemon
+require "a daemon starts" start_daemon
+dd if="$first" of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null &
+reader=$!
+check "fast_io_fail_tmo is set while it waits" nvublk set "$first" fast_io_fail_tmo=1
+check "who has waited gets an error" fails wait "$reader"
+check_equal "the device still waits for its controller" recovering "$(of_device "$first" state)"
+offer "$kPort" "$kNqn:brd"
+check "it is resumed when its target is back after all" wait_until 30 is "$first" live
+check "it can be written" dd if=/tmp/data of="$first" bs=64k oflag=direct status=none
+check "and read" cmp -n $((256 * 1024)) /tmp/data "$first"
+check "fast_io_fail_tmo is switched off" nvublk set "$first" fast_io_fail_tmo=-1
 
 disable_namespace "$kNqn:brd" 1
 echo 12345678-1234-1234-1234-123456789abc >"$kNvmet/subsystems/$kNqn:brd/namespaces/1/device_uuid"

@@ -5,8 +5,11 @@
 set -u
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
+# shellcheck source=../crash-lib.sh
+. "$(dirname "$0")/../crash-lib.sh"
 mount_point=/run/mounted
 clean_up() {
+  stop_writers
   umount "$mount_point"
   nvublk detach --all --force
   stop_daemon
@@ -90,20 +93,46 @@ check "detach again" nvublk detach --all
 
 # --- resets under load lose nothing ---
 check "attach what will be reset" attach -t pcie -a "$drive"
+resets=$([ "${VM_FULL-}" = 1 ] && echo 100 || echo 10)
+controller=$(nvublk list -o json | jq -r '.devices[0].controller')
 fio --name=reset --filename="${devices[0]}" --rw=randrw --bs=4k --iodepth=16 --direct=1 \
-  --ioengine=io_uring --time_based --runtime=8 --size=64m --verify=crc32c --verify_fatal=1 \
+  --ioengine=io_uring --time_based --runtime=3600 --size=64m --verify=crc32c --verify_fatal=1 \
   --output=/tmp/reset.out >/tmp/reset.err 2>&1 &
 load_pid=$!
-resets=0
-while kill -0 "$load_pid" 2>/dev/null; do
-  nvublk reset "$(nvublk list -o json | jq -r '.devices[0].controller')" >/tmp/reset.log 2>&1 &&
-    resets=$((resets + 1))
-done
+reset_all() {
+  local n
+  for ((n = 1; n <= resets; n++)); do
+    sleep "0.$((RANDOM % 10))"
+    nvublk reset "$controller" && kill -0 "$load_pid" || { echo "reset $n"; return 1; }
+  done
+}
+check "the controller is reset $resets times under load" reset_all
+kill -INT "$load_pid"
 status=0
 wait "$load_pid" || status=$?
-check_equal "fio verifies all the same" 0 "$status"
-check "there were several resets ($resets)" test "$resets" -ge 3
+check_equal "fio verifies all the same, until it is interrupted" 128 "$status"
+check_equal "no I/O failed" 0 "$(nvublk status -o json | jq '.devices[0].errors')"
 check "detach it after that" nvublk detach --all
+
+# --- the daemon is killed and replaced under load; the kernel gets the drive back all the same ---
+# VM_KILLS and VM_UPGRADES say how often; with VM_FULL, 20 and 10.
+kills=${VM_KILLS:-$([ "${VM_FULL-}" = 1 ] && echo 20 || echo 2)}
+upgrades=${VM_UPGRADES:-$([ "${VM_FULL-}" = 1 ] && echo 10 || echo 1)}
+check "attach what will be left" attach -t pcie -a "$drive" -c 1
+device=${devices[0]}
+check "a file system is made" make_file_system "$device"
+check "the writers start" start_writers
+check "the daemon is killed $kills times" repeat "$kills" kill_round
+check "the daemon is replaced $upgrades times" repeat "$upgrades" upgrade_round
+check "no writer has seen an error" writers_live
+check "the writers end" end_writers
+check "everything that was synced is there" verify_writers
+check "the file system is sound" check_file_system "$device"
+kill_daemon
+require "a daemon starts" start_daemon
+check "it is resumed" wait_until 60 is "$device" live
+check "detach what was left" nvublk detach "$device"
+check "the kernel has the drive as before" has_driver "$drive" nvme
 
 # --- two drives in one daemon, and several queues ---
 check "attach one with two queues" attach -t pcie -a "$drive" -i 2 --queues 2
