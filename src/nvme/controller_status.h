@@ -38,6 +38,7 @@ struct QueueStatus {
   std::uint16_t qid = 0;
   int shard = -1;  ///< id of the I/O shard, -1: the control shard
   QueueState state = QueueState::kDisconnected;
+  bool in_controller_memory = false;  ///< PCIe: the submission queue lies in the CMB
   std::uint32_t depth = 0;
   std::uint32_t outstanding = 0;
   std::uint64_t submitted = 0;

@@ -38,6 +38,7 @@ QueueStatus QueuePair::status() const {
   QueueStatus status;
   status.qid = qid_;
   status.state = state();
+  status.in_controller_memory = in_controller_memory_.load(std::memory_order_relaxed);
   status.depth = requests_.size();
   status.outstanding = static_cast<std::uint32_t>(outstanding_count_.get());
   status.submitted = submitted_.get();
@@ -222,6 +223,7 @@ void QueuePair::fail_retired() {
 }
 
 void QueuePair::on_connected() {
+  in_controller_memory_.store(transport_->in_controller_memory(), std::memory_order_relaxed);
   owner_.queue_connected(qid_);
 }
 

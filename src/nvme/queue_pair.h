@@ -155,6 +155,7 @@ class QueuePair final : private QueueTransportSink {
   RequestTable requests_;
   std::unique_ptr<QueueTransport> transport_;
   std::atomic<QueueState> state_{QueueState::kDisconnected};
+  std::atomic<bool> in_controller_memory_{false};
 
   // Commands given to the transport, oldest first.
   IntrusiveList<Request, RequestTag> outstanding_;

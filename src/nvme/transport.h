@@ -57,6 +57,8 @@ class QueueTransport {
   virtual void disconnect(Error reason) = 0;
   /// Which step of connecting runs.
   virtual StepView step() const = 0;
+  /// While connected: whether the submission queue lies in the controller's own memory.
+  virtual bool in_controller_memory() const { return false; }
 };
 
 struct QueueTransportOptions {

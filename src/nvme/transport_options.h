@@ -21,6 +21,8 @@ struct TransportOptions {
   bool shared_receive_queue = false;
   bool header_digest = false;
   bool data_digest = false;
+  bool controller_memory = false;  ///< PCIe: submission queues in the controller's own memory
+                                   ///< (CMB), where it has some
   Duration connect_timeout = seconds(5);  ///< for each step of connecting a queue
   /// Local devices: runs each time before the device is opened, on a thread where it may block.
   std::function<Status()> before_open;

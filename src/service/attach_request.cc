@@ -39,6 +39,7 @@ void read_transport(JsonFields& fields, nvme::TransportOptions& transport) {
   fields.text("host_iface", transport.host_iface);
   fields.flag("hdr_digest", transport.header_digest);
   fields.flag("data_digest", transport.data_digest);
+  fields.flag("cmb_queues", transport.controller_memory);
   fields.integer("tos", transport.tos, -1, 255);
   fields.integer("rdma_ack_timeout", transport.ack_timeout, -1, 31);
   fields.flag("shared_receive_queue", transport.shared_receive_queue);
@@ -109,6 +110,9 @@ Status AttachRequest::check() const {
   if (hotplug && id.is_fabrics()) {
     return fail(ErrorCode::kInvalidArgument, "--hotplug is for local drives (-t pcie)");
   }
+  if (controller.transport.controller_memory && id.is_fabrics()) {
+    return fail(ErrorCode::kInvalidArgument, "--cmb-queues is for local drives (-t pcie)");
+  }
   if (controller.transport.shared_receive_queue && id.trtype != nvme::Trtype::kRdma) {
     return fail(ErrorCode::kInvalidArgument, "--shared-receive-queue is for RDMA (-t rdma)");
   }
@@ -134,6 +138,7 @@ Json AttachRequest::to_params() const {
   write_policy(controller, params);
   params["hdr_digest"] = transport.header_digest;
   params["data_digest"] = transport.data_digest;
+  params["cmb_queues"] = transport.controller_memory;
   params["tos"] = transport.tos;
   params["rdma_ack_timeout"] = transport.ack_timeout;
   params["shared_receive_queue"] = transport.shared_receive_queue;

@@ -158,6 +158,8 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
       ->check(CLI::Range(-1, 31));
   app.add_flag("--shared-receive-queue", transport.shared_receive_queue,
                "Over RDMA: one queue of receive buffers for all of a shard's queue pairs");
+  app.add_flag("--cmb-queues", transport.controller_memory,
+               "Over PCIe: submission queues in the drive's own memory (CMB), if it has some");
   app.add_flag("-g,--hdr-digest", transport.header_digest, "Protect PDU headers by a CRC");
   app.add_flag("-G,--data-digest", transport.data_digest, "Protect PDU data by a CRC");
 }

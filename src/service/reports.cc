@@ -72,6 +72,7 @@ Json queue_json(const nvme::QueueStatus& queue) {
   json["qid"] = queue.qid;
   json["shard"] = queue.shard;
   json["state"] = nvme::queue_state_name(queue.state);
+  json["in_controller_memory"] = queue.in_controller_memory;
   json["depth"] = queue.depth;
   json["outstanding"] = queue.outstanding;
   json["submitted"] = queue.submitted;

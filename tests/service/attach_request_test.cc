@@ -77,6 +77,7 @@ TEST(AttachRequest, SaysWhichParameterIsWrong) {
       {"reconnect_delay", 0},
       {"ctrl_loss_tmo", -2},
       {"fast_io_fail_tmo", "x"},
+      {"cmb_queues", "on"},
       {"hdr_digest", 1},
       {"tos", 256},
       {"nsid", 1},
@@ -106,6 +107,12 @@ TEST(AttachRequest, SharedReceiveQueuesAreForRdma) {
   EXPECT_EQ(refusal(params), "--shared-receive-queue is for RDMA (-t rdma)");
   params["transport"] = "rdma";
   EXPECT_TRUE(AttachRequest::from_params(params));
+}
+
+TEST(AttachRequest, QueuesInADrivesMemoryAreForLocalDrives) {
+  Json params = minimal();
+  params["cmb_queues"] = true;
+  EXPECT_EQ(refusal(params), "--cmb-queues is for local drives (-t pcie)");
 }
 
 TEST(AttachRequest, NeedsASubsystem) {

@@ -69,6 +69,8 @@ TEST(CommandLine, LongNamesAreThoseOfNvmeCli) {
       "--host-traddr=192.0.2.9 --host-iface=eth0 --nr-io-queues=3 --queue-size=64 "
       "--keep-alive-tmo=7 --reconnect-delay=2 --ctrl-loss-tmo=60 --fast_io_fail_tmo=30 "
       "--hdr-digest --data-digest --tos=8 --nsid=1");
+  EXPECT_TRUE(parsed("attach -t pcie -a 01:00.0 --cmb-queues")
+                  .attach.controller.transport.controller_memory);
   EXPECT_EQ(line.attach.controller.ctrl_loss_timeout, seconds(60));
   EXPECT_EQ(line.attach.controller.fast_io_fail_timeout, seconds(30));
   const CommandLine other =

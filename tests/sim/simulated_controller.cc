@@ -24,6 +24,9 @@ using nvme::spec::SubmissionEntry;
 namespace {
 
 constexpr std::uint32_t kBarBytes = 8192;
+// Where its own memory is.
+constexpr unsigned kOwnBar = 2;
+constexpr std::uint64_t kOwnBarAddress = 0xfe000000;
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint32_t kBlock = 4096;
 // Beyond any pointer of a process, so that one that was not translated is found out.
@@ -64,11 +67,18 @@ void SimulatedController::revive(const std::string& serial) {
   event_requests_.clear();
   shadows_ = 0;
   // MQES, TO of 500 ms, NVM command set.
-  const std::uint64_t cap = (options_.max_queue_entries - 1) | (1ull << 24) | (1ull << 37) |
-                            (options_.weighted ? 1ull << 17 : 0);
+  const std::uint64_t cap =
+      (options_.max_queue_entries - 1) | (1ull << 24) | (1ull << 37) |
+      (options_.weighted ? 1ull << 17 : 0) |
+      (options_.own_memory_bytes != 0 && !options_.old_memory ? 1ull << 57 : 0);
   word(Property::kCap) = static_cast<std::uint32_t>(cap);
   word(4u) = static_cast<std::uint32_t>(cap >> 32);
   word(Property::kVs) = nvme::spec::Vs::make(2, 0).raw;
+  if (options_.own_memory_bytes != 0) {
+    own_memory_.resize(options_.own_memory_bytes);
+    word(Property::kCmbloc) = kOwnBar;
+    word(Property::kCmbsz) = static_cast<std::uint32_t>(options_.own_memory_bytes) | 1u;
+  }
 }
 
 void SimulatedController::ask_for_removal() {
@@ -108,6 +118,45 @@ void SimulatedController::unmap(std::span<std::byte> memory, std::uint64_t addre
 
 void SimulatedController::stop_dma() {
   disable();
+}
+
+Result<std::span<std::byte>> SimulatedController::map_bar(unsigned bar, std::uint64_t offset,
+                                                          std::uint64_t length_bytes) {
+  if (bar != kOwnBar || offset != 0 || length_bytes > own_memory_.size()) {
+    violate("mapped a BAR that is not there");
+    return fail(ErrorCode::kProtocol, "there is no such BAR");
+  }
+  return std::span(own_memory_).first(length_bytes);
+}
+
+Result<std::uint64_t> SimulatedController::reserve_addresses(std::uint64_t length_bytes) {
+  const std::uint64_t address = kHuge + next_address_;
+  next_address_ += length_bytes + kPage;
+  reserved_++;
+  return address;
+}
+
+Result<std::uint64_t> SimulatedController::reserve_bar_addresses(unsigned, std::uint64_t,
+                                                                 std::uint64_t) {
+  reserved_++;
+  return kOwnBarAddress;
+}
+
+void SimulatedController::release_addresses(std::uint64_t) {
+  reserved_--;
+}
+
+// Where in the controller's own memory `address` is; null if it is not.
+std::byte* SimulatedController::own(std::uint64_t address, std::uint64_t length) {
+  const nvme::spec::Cmbmsc control{word(Property::kCmbmsc) | std::uint64_t{word(0x54u)} << 32};
+  if (own_memory_.empty() || (!options_.old_memory && !control.enabled())) {
+    return nullptr;
+  }
+  const std::uint64_t begin = options_.old_memory ? kOwnBarAddress : control.address();
+  return address >= begin && address - begin < own_memory_.size() &&
+                 length <= own_memory_.size() - (address - begin)
+             ? own_memory_.data() + (address - begin)
+             : nullptr;
 }
 
 std::byte* SimulatedController::host(std::uint64_t address, std::uint64_t length) {
@@ -219,7 +268,12 @@ unsigned SimulatedController::run_queue(Queue& queue) {
   const std::uint16_t qid = queue.qid;
   while (queue.sq_head != tail && !gone_ && enabled_) {
     SubmissionEntry sqe;
-    const std::byte* entry = host(queue.sq + queue.sq_head * 64ull, 64);
+    const std::byte* entry = own(queue.sq + queue.sq_head * 64ull, 64);
+    if (entry != nullptr) {
+      own_fetches_++;
+    } else {
+      entry = host(queue.sq + queue.sq_head * 64ull, 64);
+    }
     if (entry == nullptr) {
       return count;
     }

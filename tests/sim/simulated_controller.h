@@ -45,8 +45,10 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
     bool out_of_order = false;          ///< completions of I/O in any order
     bool shadow_doorbells = false;
     bool sgl = false;
-    bool weighted = false;         ///< weighted round robin arbitration
-    bool enabled_at_start = true;  ///< as a driver that crashed leaves it
+    std::uint64_t own_memory_bytes = 0;  ///< CMB, in whole pages
+    bool old_memory = false;             ///< it has the address of its BAR, as before NVMe 1.4
+    bool weighted = false;               ///< weighted round robin arbitration
+    bool enabled_at_start = true;        ///< as a driver that crashed leaves it
   };
 
   explicit SimulatedController(const Options& options);
@@ -56,6 +58,12 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   nvme::pcie::Registers registers() override { return nvme::pcie::Registers(bar_); }
   Result<std::uint64_t> map(std::span<std::byte> memory) override;
   void unmap(std::span<std::byte> memory, std::uint64_t address) override;
+  Result<std::span<std::byte>> map_bar(unsigned bar, std::uint64_t offset,
+                                       std::uint64_t length_bytes) override;
+  Result<std::uint64_t> reserve_addresses(std::uint64_t length_bytes) override;
+  Result<std::uint64_t> reserve_bar_addresses(unsigned bar, std::uint64_t offset,
+                                              std::uint64_t length_bytes) override;
+  void release_addresses(std::uint64_t address) override;
   unsigned interrupt_count() const override { return options_.interrupts; }
   int interrupt_fd(unsigned vector) const override { return interrupts_[vector].get(); }
   int removal_fd() const override { return removal_.get(); }
@@ -87,6 +95,9 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   /// QPRIO of submission queue `qid`, which exists.
   std::uint8_t priority_of(std::uint16_t qid) const { return queues_.at(qid).priority; }
   std::size_t mapping_count() const { return mappings_.size(); }
+  std::size_t reservation_count() const { return reserved_; }
+  /// Commands that it fetched from its own memory.
+  std::uint64_t own_fetches() const { return own_fetches_; }
   bool struck() const { return struck_; }
   bool has_shadows() const { return shadows_ != 0; }
   bool gone() const { return gone_; }
@@ -134,6 +145,7 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
     return word(nvme::spec::kDoorbellOffset + (2u * qid + (completion ? 1 : 0)) * 4);
   }
   std::byte* host(std::uint64_t address, std::uint64_t length);
+  std::byte* own(std::uint64_t address, std::uint64_t length);
   std::uint32_t tail_of(Queue& queue);
   std::uint32_t head_of(const Queue& queue);
   std::uint32_t shadow(std::uint16_t qid, bool completion, std::uint32_t event);
@@ -163,6 +175,9 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   std::deque<std::uint16_t> event_requests_;
   std::uint64_t shadows_ = 0;
   std::uint64_t events_ = 0;
+  std::vector<std::byte> own_memory_;
+  std::size_t reserved_ = 0;
+  std::uint64_t own_fetches_ = 0;
   std::uint64_t io_commands_ = 0;
   std::uint64_t sgl_commands_ = 0;
   std::vector<std::string> violations_;

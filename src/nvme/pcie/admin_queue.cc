@@ -19,11 +19,11 @@ constexpr Duration kJobLimit = seconds(15);
 
 }  // namespace
 
-PcieAdminQueue::PcieAdminQueue(Shard& shard, DeviceOpener opener, std::shared_ptr<AdminLink> link,
+PcieAdminQueue::PcieAdminQueue(Shard& shard, Options options, std::shared_ptr<AdminLink> link,
                                RequestTable& requests, QueueTransportSink& sink)
     : shard_(shard),
       reactor_(shard.reactor()),
-      opener_(std::move(opener)),
+      options_(std::move(options)),
       link_(std::move(link)),
       requests_(requests),
       sink_(sink),
@@ -75,7 +75,7 @@ void PcieAdminQueue::connect() {
   CHECK(state_ == State::kIdle);
   state_ = State::kOpening;
   opening_since_ = reactor_.now();
-  opening_.start(opener_,
+  opening_.start(options_.opener,
                  [this](Result<std::shared_ptr<PcieDevice>> device) { opened(std::move(device)); });
 }
 
@@ -131,6 +131,11 @@ void PcieAdminQueue::ended(ControllerDisable& machine) {
   if (Status made = make_rings(); !made) {
     close(std::move(made.error()));
     return;
+  }
+  if (options_.controller_memory) {
+    if (const Status used = session_->use_controller_memory(cap_); !used) {
+      log_warning("nvme", "submission queues are in this machine's memory: " + used.error().text);
+    }
   }
   state_ = State::kConnected;
   reactor_.add_poller(*this);

@@ -30,7 +30,11 @@ class PcieAdminQueue final : public QueueTransport,
                              private Poller,
                              private Flusher {
  public:
-  PcieAdminQueue(Shard& shard, DeviceOpener opener, std::shared_ptr<AdminLink> link,
+  struct Options {
+    DeviceOpener opener;
+    bool controller_memory = false;  ///< I/O submission queues in the controller's memory
+  };
+  PcieAdminQueue(Shard& shard, Options options, std::shared_ptr<AdminLink> link,
                  RequestTable& requests, QueueTransportSink& sink);
   /// Before connect(), or after on_disconnected().
   ~PcieAdminQueue() override;
@@ -73,7 +77,7 @@ class PcieAdminQueue final : public QueueTransport,
 
   Shard& shard_;
   Reactor& reactor_;
-  const DeviceOpener opener_;
+  const Options options_;
   const std::shared_ptr<AdminLink> link_;
   RequestTable& requests_;
   QueueTransportSink& sink_;

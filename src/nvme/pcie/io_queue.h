@@ -30,6 +30,7 @@ class PcieIoQueue final : public QueueTransport, private Poller, private Flusher
   void submit(Request& request) override;
   void disconnect(Error reason) override;
   StepView step() const override;
+  bool in_controller_memory() const override { return rings_ && rings_->in_controller(); }
 
  private:
   enum class State : std::uint8_t {

@@ -45,6 +45,22 @@ std::optional<std::uint64_t> IovaAllocator::allocate(std::uint64_t length_bytes)
   return std::nullopt;
 }
 
+bool IovaAllocator::take(std::uint64_t address, std::uint64_t length_bytes) {
+  CHECK(length_bytes > 0);
+  const auto next = used_.lower_bound(address);
+  if (next != used_.end() && next->first - address < length_bytes) {
+    return false;
+  }
+  if (next != used_.begin()) {
+    const auto before = std::prev(next);
+    if (address - before->first < before->second) {
+      return false;
+    }
+  }
+  used_.emplace(address, length_bytes);
+  return true;
+}
+
 void IovaAllocator::release(std::uint64_t address) {
   CHECK(used_.erase(address) == 1);
 }

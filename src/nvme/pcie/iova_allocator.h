@@ -21,7 +21,10 @@ class IovaAllocator {
 
   /// `length_bytes` is a multiple of the page size. Nothing if no range has room.
   std::optional<std::uint64_t> allocate(std::uint64_t length_bytes);
-  /// What allocate() returned.
+  /// The range from `address` on; false if some of it is in use already. It need not be in any of
+  /// the ranges.
+  bool take(std::uint64_t address, std::uint64_t length_bytes);
+  /// What allocate() returned, or take() took.
   void release(std::uint64_t address);
 
  private:

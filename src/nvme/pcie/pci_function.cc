@@ -34,6 +34,24 @@ PciIds pci_ids(const PciAddress& address, const std::string& devices) {
   return {read_id(folder / "vendor"), read_id(folder / "device")};
 }
 
+// A line of "resource" for each BAR: first and last address, flags.
+Result<std::uint64_t> bar_address(const PciAddress& address, unsigned bar,
+                                  const std::string& devices) {
+  std::ifstream file(std::filesystem::path(devices) / address.to_string() / "resource");
+  std::string line;
+  for (unsigned i = 0; i <= bar; i++) {
+    std::getline(file, line);
+  }
+  std::uint64_t begin = 0;
+  if (!file || !line.starts_with("0x") ||
+      std::from_chars(line.data() + 2, line.data() + line.size(), begin, 16).ec != std::errc() ||
+      begin == 0) {
+    return fail(ErrorCode::kUnsupported, "the address of BAR " + std::to_string(bar) + " of " +
+                                             address.to_string() + " is not known");
+  }
+  return begin;
+}
+
 Result<unsigned> vfio_group(const PciAddress& address) {
   const std::string name = address.to_string();
   const std::filesystem::path folder = "/sys/bus/pci/devices/" + name;

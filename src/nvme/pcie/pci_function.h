@@ -14,6 +14,10 @@ namespace nvublk::nvme::pcie {
 /// such function, it is not bound to vfio-pci, or there is no IOMMU.
 Result<unsigned> vfio_group(const PciAddress& address);
 
+/// The address that BAR `bar` of the function at `address` has on the bus.
+Result<std::uint64_t> bar_address(const PciAddress& address, unsigned bar,
+                                  const std::string& devices = "/sys/bus/pci/devices");
+
 /// What the function at `address` says it is; zeroes where there is none. `devices` is sysfs's
 /// folder of all PCI functions.
 PciIds pci_ids(const PciAddress& address, const std::string& devices = "/sys/bus/pci/devices");

@@ -24,6 +24,16 @@ class PcieDevice {
   virtual Result<std::uint64_t> map(std::span<std::byte> memory) = 0;
   virtual void unmap(std::span<std::byte> memory, std::uint64_t address) = 0;
 
+  /// A part of a BAR that is the controller's memory; stays mapped as long as the device is open.
+  virtual Result<std::span<std::byte>> map_bar(unsigned bar, std::uint64_t offset,
+                                               std::uint64_t length_bytes) = 0;
+  /// Addresses under which the device reaches none of our memory, page aligned.
+  virtual Result<std::uint64_t> reserve_addresses(std::uint64_t length_bytes) = 0;
+  /// The same, those that the part of the BAR has on the bus.
+  virtual Result<std::uint64_t> reserve_bar_addresses(unsigned bar, std::uint64_t offset,
+                                                      std::uint64_t length_bytes) = 0;
+  virtual void release_addresses(std::uint64_t address) = 0;
+
   /// How many interrupt vectors there are, and the eventfd of one; the device owns it.
   virtual unsigned interrupt_count() const = 0;
   virtual int interrupt_fd(unsigned vector) const = 0;

@@ -22,6 +22,15 @@ Status PcieSession::make_shadows() {
   return {};
 }
 
+Status PcieSession::use_controller_memory(spec::Cap cap) {
+  auto memory = ControllerMemory::open(*device_, cap);
+  if (!memory) {
+    return std::unexpected(std::move(memory.error()));
+  }
+  controller_memory_ = std::move(*memory);
+  return {};
+}
+
 // Shadows lie as the registers do. [Base 2.1 §B.5]
 Doorbell PcieSession::doorbell(std::uint32_t offset) {
   Doorbell doorbell(device_->registers().word(offset));

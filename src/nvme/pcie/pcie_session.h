@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "nvme/pcie/controller_memory.h"
 #include "nvme/pcie/dma_space.h"
 #include "nvme/pcie/doorbell.h"
 #include "nvme/pcie/pcie_device.h"
@@ -32,6 +33,11 @@ class PcieSession {
   std::uint64_t shadow_address() const { return shadow_address_; }
   std::uint64_t event_address() const { return shadow_address_ + kPage; }
   void use_shadows() { shadows_used_ = true; }
+  /// Has I/O queues made in the controller's own memory from now on. Before any I/O queue has this
+  /// session; the error says why that cannot be.
+  Status use_controller_memory(spec::Cap cap);
+  /// Null: it is not used.
+  ControllerMemory* controller_memory() const { return controller_memory_.get(); }
   /// How commands may have SGLs, see IdentifyController::sgl_support(); 0 until it is set. Before
   /// any I/O queue has this session.
   void set_sgl_support(std::uint32_t support) { sgl_support_ = support; }
@@ -53,6 +59,7 @@ class PcieSession {
   DmaRegion shadows_;
   std::uint64_t shadow_address_ = 0;
   bool shadows_used_ = false;
+  std::unique_ptr<ControllerMemory> controller_memory_;
   std::uint32_t sgl_support_ = 0;
 };
 

@@ -17,8 +17,8 @@ constexpr std::uint32_t kMaxTransferBytes = 1024 * 1024;
 
 }  // namespace
 
-PcieTransport::PcieTransport(DeviceOpener opener, PciIds ids)
-    : opener_(std::move(opener)), ids_(ids) {}
+PcieTransport::PcieTransport(DeviceOpener opener, PciIds ids, bool controller_memory)
+    : opener_(std::move(opener)), ids_(ids), controller_memory_(controller_memory) {}
 
 TransportLimits PcieTransport::limits() const {
   return {.fabrics = false,
@@ -37,7 +37,8 @@ std::unique_ptr<QueueTransport> PcieTransport::make_queue(Shard& shard,
                                                           RequestTable& requests,
                                                           QueueTransportSink& sink) {
   if (options.qid == 0) {
-    return std::make_unique<PcieAdminQueue>(shard, opener_, link_, requests, sink);
+    return std::make_unique<PcieAdminQueue>(
+        shard, PcieAdminQueue::Options{opener_, controller_memory_}, link_, requests, sink);
   }
   return std::make_unique<PcieIoQueue>(shard, options, link_, requests, sink);
 }
@@ -56,7 +57,7 @@ Result<std::unique_ptr<Transport>> make_pcie_transport(const TransportOptions& o
         }
         return VfioDevice::open(address);
       },
-      pci_ids(*address));
+      pci_ids(*address), options.controller_memory);
 }
 
 }  // namespace nvublk::nvme::pcie

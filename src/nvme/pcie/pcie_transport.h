@@ -15,7 +15,7 @@ namespace nvublk::nvme::pcie {
 class PcieTransport final : public Transport {
  public:
   /// `opener` is called for each connect of the admin queue, on a thread of its own.
-  explicit PcieTransport(DeviceOpener opener, PciIds ids = {});
+  explicit PcieTransport(DeviceOpener opener, PciIds ids = {}, bool controller_memory = false);
 
   TransportLimits limits() const override;
   void controller_identified(const spec::IdentifyController& identify) override;
@@ -26,6 +26,7 @@ class PcieTransport final : public Transport {
  private:
   const DeviceOpener opener_;
   const PciIds ids_;
+  const bool controller_memory_;
   const std::shared_ptr<AdminLink> link_ = std::make_shared<AdminLink>();
 };
 

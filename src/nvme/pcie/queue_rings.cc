@@ -74,6 +74,9 @@ QueueRings::~QueueRings() {
     release(slots_[i].large);
     release(slots_[i].metadata);
   }
+  if (in_controller()) {
+    session_.controller_memory()->release(piece_);
+  }
   if (mapped_) {
     session_.device().unmap(memory_.span(), address_);
   }
@@ -97,8 +100,13 @@ Status QueueRings::allocate() {
   const auto doorbell = [&](bool completion) {
     return session_.doorbell(PcieSession::doorbell_offset(options_.cap, options_.qid, completion));
   };
-  sq_ = SubmissionRing(reinterpret_cast<spec::SubmissionEntry*>(memory_.data()), options_.entries,
-                       doorbell(false));
+  // Without room there it is in our memory, as without the wish.
+  if (ControllerMemory* own = session_.controller_memory(); own != nullptr && options_.qid != 0) {
+    piece_ = own->allocate(sq_bytes).value_or(ControllerMemory::Piece{});
+  }
+  std::byte* sq = in_controller() ? piece_.memory : memory_.data();
+  sq_ = SubmissionRing(reinterpret_cast<spec::SubmissionEntry*>(sq), options_.entries,
+                       doorbell(false), in_controller());
   cq_ = CompletionRing(reinterpret_cast<spec::CompletionEntry*>(memory_.data() + cq_offset_),
                        options_.entries, doorbell(true));
   return {};

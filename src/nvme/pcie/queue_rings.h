@@ -38,7 +38,9 @@ class QueueRings {
   QueueRings& operator=(const QueueRings&) = delete;
 
   std::uint32_t entries() const { return options_.entries; }
-  std::uint64_t sq_address() const { return address_; }
+  std::uint64_t sq_address() const { return in_controller() ? piece_.address : address_; }
+  /// Whether the submission queue lies in the controller's own memory.
+  bool in_controller() const { return piece_.memory != nullptr; }
   std::uint64_t cq_address() const { return address_ + cq_offset_; }
 
   /// Puts a command into the queue; release() announces it. One whose data the device cannot reach
@@ -103,6 +105,7 @@ class QueueRings {
   bool mapped_ = false;
   std::size_t cq_offset_ = 0;
   std::size_t slots_offset_ = 0;
+  ControllerMemory::Piece piece_;  // of the controller's memory, if there is one
   SubmissionRing sq_;
   CompletionRing cq_;
   std::unique_ptr<Slot[]> slots_;

@@ -3,6 +3,8 @@
 // A submission queue in memory. It has an entry more than there can be commands, so it is never
 // full. [Base 2.1 §3.3.1.2] Shard-affine.
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -14,11 +16,17 @@ namespace nvublk::nvme::pcie {
 class SubmissionRing {
  public:
   SubmissionRing() = default;
-  SubmissionRing(spec::SubmissionEntry* memory, std::uint32_t entries, Doorbell doorbell)
-      : memory_(memory), entries_(entries), doorbell_(doorbell) {}
+  /// `in_controller`: `memory` is not memory but the controller's.
+  SubmissionRing(spec::SubmissionEntry* memory, std::uint32_t entries, Doorbell doorbell,
+                 bool in_controller = false)
+      : memory_(memory), entries_(entries), in_controller_(in_controller), doorbell_(doorbell) {}
 
   void put(const spec::SubmissionEntry& sqe) {
-    std::memcpy(&memory_[tail_], &sqe, sizeof(sqe));
+    if (in_controller_) [[unlikely]] {
+      write_words(&memory_[tail_], sqe);
+    } else {
+      std::memcpy(&memory_[tail_], &sqe, sizeof(sqe));
+    }
     tail_++;
     if (tail_ == entries_) {
       tail_ = 0;
@@ -36,8 +44,19 @@ class SubmissionRing {
   Doorbell& doorbell() { return doorbell_; }
 
  private:
+  // Devices take writes of 8 bytes at most for granted, and vector registers are more.
+  static void write_words(spec::SubmissionEntry* place, const spec::SubmissionEntry& sqe) {
+    std::array<std::uint64_t, sizeof(sqe) / sizeof(std::uint64_t)> words;
+    std::memcpy(words.data(), &sqe, sizeof(sqe));
+    auto* to = reinterpret_cast<volatile std::uint64_t*>(place);
+    for (std::size_t i = 0; i < words.size(); i++) {
+      to[i] = words[i];
+    }
+  }
+
   spec::SubmissionEntry* memory_ = nullptr;
   std::uint32_t entries_ = 0;
+  bool in_controller_ = false;
   std::uint32_t tail_ = 0;
   std::uint32_t rung_ = 0;
   Doorbell doorbell_;

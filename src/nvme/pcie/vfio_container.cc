@@ -199,6 +199,26 @@ Result<std::uint64_t> VfioContainer::map(std::span<std::byte> memory) {
   return *address;
 }
 
+Result<std::uint64_t> VfioContainer::reserve(std::uint64_t length_bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto address = addresses_.allocate(length_bytes);
+  if (!address) {
+    return fail(ErrorCode::kNoResources,
+                "the IOMMU has no " + std::to_string(length_bytes) + " bytes of addresses left");
+  }
+  return *address;
+}
+
+bool VfioContainer::reserve_at(std::uint64_t address, std::uint64_t length_bytes) {
+  const std::lock_guard lock(mutex_);
+  return addresses_.take(address, length_bytes);
+}
+
+void VfioContainer::release(std::uint64_t address) {
+  const std::lock_guard lock(mutex_);
+  addresses_.release(address);
+}
+
 void VfioContainer::unmap(std::span<std::byte> memory, std::uint64_t address) {
   const std::lock_guard lock(mutex_);
   vfio_iommu_type1_dma_unmap request{};

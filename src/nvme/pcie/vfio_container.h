@@ -26,6 +26,11 @@ class VfioContainer {
 
   Result<std::uint64_t> map(std::span<std::byte> memory);
   void unmap(std::span<std::byte> memory, std::uint64_t address);
+  /// Addresses at which nothing is mapped.
+  Result<std::uint64_t> reserve(std::uint64_t length_bytes);
+  /// The same at `address`; false if something is.
+  bool reserve_at(std::uint64_t address, std::uint64_t length_bytes);
+  void release(std::uint64_t address);
 
  private:
   VfioContainer(UniqueFd container, UniqueFd group, std::vector<IovaRange> ranges)

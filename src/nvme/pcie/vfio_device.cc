@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "engine/check.h"
 #include "engine/log.h"
 #include "nvme/pcie/bar_guard.h"
 #include "nvme/pcie/pci_function.h"
@@ -40,7 +41,7 @@ Result<std::shared_ptr<PcieDevice>> VfioDevice::open(const PciAddress& address) 
   if (!container) {
     return std::unexpected(std::move(container.error()));
   }
-  std::shared_ptr<VfioDevice> device(new VfioDevice(std::move(*container)));
+  std::shared_ptr<VfioDevice> device(new VfioDevice(address, std::move(*container)));
   auto fd = device->container_->open_device(address.to_string());
   if (!fd) {
     return std::unexpected(std::move(fd.error()));
@@ -61,32 +62,74 @@ Result<std::shared_ptr<PcieDevice>> VfioDevice::open(const PciAddress& address) 
 }
 
 VfioDevice::~VfioDevice() {
-  if (!bar_.empty()) {
-    BarGuard::remove(bar_.data());
-    ::munmap(bar_.data(), bar_.size());
+  for (const std::span<std::byte> mapped : {bar_, memory_}) {
+    if (!mapped.empty()) {
+      BarGuard::remove(mapped.data());
+      ::munmap(mapped.data(), mapped.size());
+    }
   }
 }
 
-Status VfioDevice::map_registers() {
+// `length_bytes` 0: all that there is from `offset` on.
+Result<std::span<std::byte>> VfioDevice::map_region(unsigned bar, std::uint64_t offset,
+                                                    std::uint64_t length_bytes) {
+  const std::string name = "BAR " + std::to_string(bar);
   vfio_region_info region{};
   region.argsz = sizeof(region);
-  region.index = VFIO_PCI_BAR0_REGION_INDEX;
-  if (::ioctl(fd_.get(), VFIO_DEVICE_GET_REGION_INFO, &region) != 0) {
-    return fail_errno(errno, "cannot find the controller's registers (BAR0)");
+  region.index = VFIO_PCI_BAR0_REGION_INDEX + bar;
+  if (bar > 5 || ::ioctl(fd_.get(), VFIO_DEVICE_GET_REGION_INFO, &region) != 0) {
+    return fail(ErrorCode::kProtocol, "the device has no " + name);
   }
-  if ((region.flags & VFIO_REGION_INFO_FLAG_MMAP) == 0 || region.size < spec::kDoorbellOffset + 8) {
-    return fail(ErrorCode::kUnsupported, "the controller's registers (BAR0) cannot be mapped");
+  if ((region.flags & VFIO_REGION_INFO_FLAG_MMAP) == 0 || offset >= region.size ||
+      offset % 4096 != 0 || length_bytes > region.size - offset) {
+    return fail(ErrorCode::kUnsupported, name + " of the device cannot be mapped");
   }
-  void* memory = ::mmap(nullptr, region.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(),
-                        static_cast<off_t>(region.offset));
+  const std::size_t length = length_bytes == 0 ? region.size - offset : length_bytes;
+  void* memory = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(),
+                        static_cast<off_t>(region.offset + offset));
   if (memory == MAP_FAILED) {
-    return fail_errno(errno, "cannot map the controller's registers (BAR0)");
+    return fail_errno(errno, "cannot map " + name + " of the device");
   }
-  bar_ = {static_cast<std::byte*>(memory), region.size};
-  if (!BarGuard::add(memory, region.size)) {
+  if (!BarGuard::add(memory, length)) {
+    ::munmap(memory, length);
     return fail(ErrorCode::kNoResources, "too many PCIe devices are open");
   }
+  return std::span(static_cast<std::byte*>(memory), length);
+}
+
+Status VfioDevice::map_registers() {
+  const auto mapped = map_region(0, 0, 0);
+  if (!mapped) {
+    return std::unexpected(mapped.error());
+  }
+  bar_ = *mapped;
+  if (bar_.size() < spec::kDoorbellOffset + 8) {
+    return fail(ErrorCode::kUnsupported, "the controller's registers (BAR 0) are too short");
+  }
   return {};
+}
+
+Result<std::span<std::byte>> VfioDevice::map_bar(unsigned bar, std::uint64_t offset,
+                                                 std::uint64_t length_bytes) {
+  CHECK(memory_.empty());
+  const auto mapped = map_region(bar, offset, length_bytes);
+  if (mapped) {
+    memory_ = *mapped;
+  }
+  return mapped;
+}
+
+Result<std::uint64_t> VfioDevice::reserve_bar_addresses(unsigned bar, std::uint64_t offset,
+                                                        std::uint64_t length_bytes) {
+  const auto begin = bar_address(address_, bar);
+  if (!begin) {
+    return begin;
+  }
+  if (!container_->reserve_at(*begin + offset, length_bytes)) {
+    return fail(ErrorCode::kNoResources,
+                "memory of ours is mapped where the controller's own memory lies");
+  }
+  return *begin + offset;
 }
 
 Status VfioDevice::set_command(bool bus_master) {

@@ -28,23 +28,35 @@ class VfioDevice final : public PcieDevice {
   void unmap(std::span<std::byte> memory, std::uint64_t address) override {
     container_->unmap(memory, address);
   }
+  Result<std::span<std::byte>> map_bar(unsigned bar, std::uint64_t offset,
+                                       std::uint64_t length_bytes) override;
+  Result<std::uint64_t> reserve_addresses(std::uint64_t length_bytes) override {
+    return container_->reserve(length_bytes);
+  }
+  Result<std::uint64_t> reserve_bar_addresses(unsigned bar, std::uint64_t offset,
+                                              std::uint64_t length_bytes) override;
+  void release_addresses(std::uint64_t address) override { container_->release(address); }
   unsigned interrupt_count() const override { return static_cast<unsigned>(interrupts_.size()); }
   int interrupt_fd(unsigned vector) const override { return interrupts_[vector].get(); }
   int removal_fd() const override { return removal_.get(); }
   void stop_dma() override;
 
  private:
-  explicit VfioDevice(std::unique_ptr<VfioContainer> container)
-      : container_(std::move(container)) {}
+  VfioDevice(const PciAddress& address, std::unique_ptr<VfioContainer> container)
+      : address_(address), container_(std::move(container)) {}
+  Result<std::span<std::byte>> map_region(unsigned bar, std::uint64_t offset,
+                                          std::uint64_t length_bytes);
   Status map_registers();
   Status set_command(bool bus_master);
   Status enable_interrupts();
   void watch_removal();
   Status set_eventfds(unsigned index, const std::vector<UniqueFd>& events);
 
+  const PciAddress address_;
   const std::unique_ptr<VfioContainer> container_;
   UniqueFd fd_;
   std::span<std::byte> bar_;
+  std::span<std::byte> memory_;  // map_bar()'s
   std::vector<UniqueFd> interrupts_;
   UniqueFd removal_;
 };

@@ -172,6 +172,42 @@ struct Csts {
   static constexpr std::uint32_t kShutdownComplete = 2u << 2;
 };
 
+/// CMBLOC, where the controller's memory is. [PCIe 1.1 §3.1.2.1]
+struct Cmbloc {
+  std::uint32_t raw = 0;
+
+  constexpr unsigned bar() const { return raw & 0x7; }
+  /// In units of Cmbsz::unit_bytes().
+  constexpr std::uint64_t offset_units() const { return raw >> 12; }
+};
+
+/// CMBSZ, how much of it there is, and for what. [PCIe 1.1 §3.1.2.2]
+struct Cmbsz {
+  std::uint32_t raw = 0;
+
+  constexpr bool submission_queues() const { return (raw & 1) != 0; }
+  /// SZU; values that the specification does not have are the largest that it has.
+  constexpr std::uint64_t unit_bytes() const {
+    const std::uint32_t unit = (raw >> 8) & 0xf;
+    return 4096ull << (4 * (unit < 6 ? unit : 6));
+  }
+  constexpr std::uint64_t size_bytes() const { return (raw >> 12) * unit_bytes(); }
+};
+
+/// CMBMSC, its address. [PCIe 1.1 §3.1.2.3]
+struct Cmbmsc {
+  std::uint64_t raw = 0;
+
+  /// `address` is page aligned; it has a meaning where the memory is enabled.
+  static constexpr Cmbmsc make(std::uint64_t address, bool enabled) {
+    return {address | (enabled ? 2u : 0u) | 1u};
+  }
+  constexpr bool enabled() const { return (raw & 2) != 0; }
+  constexpr std::uint64_t address() const { return raw & ~std::uint64_t{0xfff}; }
+};
+/// CBAI of CMBSTS: the address cannot be used.
+inline constexpr std::uint32_t kCmbstsInvalidAddress = 1u << 0;
+
 /// AQA, Admin Queue Attributes. [Base 2.1 §3.1.4.8]
 struct Aqa {
   std::uint32_t raw = 0;

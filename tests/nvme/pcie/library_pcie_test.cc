@@ -68,7 +68,8 @@ class LibraryPcieTest : public testing::Test, private Poller {
                   return fail(ErrorCode::kNotFound, "there is nothing at " + address);
                 }
                 return found->second;
-              });
+              },
+              PciIds{}, transport.controller_memory);
         },
         options, sysfs_.string());
   }
@@ -79,6 +80,7 @@ class LibraryPcieTest : public testing::Test, private Poller {
     for (auto& [address, device] : devices_) {
       EXPECT_TRUE(device->violations().empty()) << device->violations().front();
       EXPECT_EQ(device->mapping_count(), 0u);
+      EXPECT_EQ(device->reservation_count(), 0u);
       EXPECT_EQ(device->io_queue_count(), 0u);
       EXPECT_EQ(device.use_count(), 1);
     }
@@ -309,6 +311,45 @@ TEST_F(LibraryPcieTest, PrioritiesReachTheDrive) {
     std::vector<std::byte> data = noise(4096, 3);
     EXPECT_TRUE(comes_back(**queue, data, 3, 1));
     queues.push_back(std::move(*queue));
+  }
+}
+
+TEST_F(LibraryPcieTest, SubmissionQueuesInTheControllersOwnMemory) {
+  for (const bool old : {false, true}) {
+    SCOPED_TRACE(old);
+    const std::string& address = old ? kSecond : kFirst;
+    plug_one_of(address, {.size_blocks = 4096, .own_memory_bytes = 8192, .old_memory = old});
+    ProbeCallbacks callbacks;
+    Controller* controller = nullptr;
+    callbacks.probe = [](const TransportId&, ControllerOptions& options) {
+      options.transport.controller_memory = true;
+      return true;
+    };
+    callbacks.attach = [&controller](const TransportId&, Controller& attached,
+                                     const ControllerOptions&) { controller = &attached; };
+    ASSERT_TRUE(initiator_->probe(id_of(address), callbacks));
+    ASSERT_NE(controller, nullptr);
+    // There is room for two of them.
+    std::vector<IoQueuePair::Pointer> queues;
+    for (int i = 0; i < 3; i++) {
+      auto queue = controller->allocate_io_queue_pair();
+      ASSERT_TRUE(queue) << queue.error().text;
+      const std::uint64_t before = devices_[address]->own_fetches();
+      std::vector<std::byte> data = noise(12288, 3);
+      for (int round = 0; round < 40; round++) {
+        EXPECT_TRUE(comes_back(**queue, data, 3, 1));
+      }
+      EXPECT_EQ(devices_[address]->own_fetches() - before, i < 2 ? 80u : 0u);
+      queues.push_back(std::move(*queue));
+    }
+    // Their room is free again when they are gone.
+    queues.clear();
+    auto again = controller->allocate_io_queue_pair();
+    ASSERT_TRUE(again) << again.error().text;
+    const std::uint64_t before = devices_[address]->own_fetches();
+    std::vector<std::byte> data = noise(4096, 4);
+    EXPECT_TRUE(comes_back(**again, data, 3, 1));
+    EXPECT_EQ(devices_[address]->own_fetches() - before, 2u);
   }
 }
 

@@ -95,6 +95,13 @@ check "attach a drive of 8 KiB transfers and one queue pair" attach -t pcie -a "
 check "fio verifies on it" verify "${devices[0]}"
 check "attach a drive without a limit and with a memory buffer" attach -t pcie -a "$large"
 check "fio verifies with 1 MiB" verify "${devices[0]}" --bsrange=1m-1m
+check_json "its submission queues are in our memory" "$(nvublk status -o json)" \
+  '[.controllers[].queues[].in_controller_memory] | any | not'
+check "detach it" nvublk detach "${devices[0]}"
+check "attach it with queues in its memory" attach -t pcie -a "$large" --cmb-queues
+check_json "its I/O submission queues are there" "$(nvublk status -o json)" \
+  '.controllers[-1].queues | [.[1:][].in_controller_memory] | length > 0 and all'
+check "fio verifies on it" verify "${devices[0]}"
 check "detach both" nvublk detach --all
 check "the daemon ends" stop_daemon
 
