@@ -62,7 +62,7 @@ WORDS = [
      "shards share nothing: post a message", (
          "src/target/", "src/nvme/io_queue_ledger.",
          "src/nvme/pcie/dma_space.",       # one device's view of all shards' memory, changed when
-         "src/nvme/pcie/vfio_container.",  # a region is first used and when it ends
+         "src/nvme/pcie/vfio_space.",      # a region is first used and when it ends
          "src/nvme/pcie/controller_memory.",  # queues of all shards, when they are made
          "src/nvme/pcie/bar_guard.cc",     # the process has one handler of SIGBUS
      )),

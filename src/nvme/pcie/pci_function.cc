@@ -34,6 +34,18 @@ PciIds pci_ids(const PciAddress& address, const std::string& devices) {
   return {read_id(folder / "vendor"), read_id(folder / "device")};
 }
 
+std::string vfio_node(const PciAddress& address, const std::string& devices) {
+  std::error_code error;
+  const auto folder = std::filesystem::path(devices) / address.to_string() / "vfio-dev";
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("vfio")) {
+      return "/dev/vfio/devices/" + name;
+    }
+  }
+  return "";
+}
+
 // A line of "resource" for each BAR: first and last address, flags.
 Result<std::uint64_t> bar_address(const PciAddress& address, unsigned bar,
                                   const std::string& devices) {

@@ -14,6 +14,11 @@ namespace nvublk::nvme::pcie {
 /// such function, it is not bound to vfio-pci, or there is no IOMMU.
 Result<unsigned> vfio_group(const PciAddress& address);
 
+/// The character device of the function at `address`, "/dev/vfio/devices/vfio0"; empty where the
+/// kernel makes none.
+std::string vfio_node(const PciAddress& address,
+                      const std::string& devices = "/sys/bus/pci/devices");
+
 /// The address that BAR `bar` of the function at `address` has on the bus.
 Result<std::uint64_t> bar_address(const PciAddress& address, unsigned bar,
                                   const std::string& devices = "/sys/bus/pci/devices");

@@ -2,13 +2,12 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include <fcntl.h>
 #include <linux/vfio.h>
 #include <sys/ioctl.h>
-
-#include "engine/log.h"
 
 namespace nvublk::nvme::pcie {
 
@@ -135,25 +134,9 @@ Result<std::vector<IovaRange>> iova_ranges(int container) {
   return ranges;
 }
 
-Error map_error(int error_number, std::size_t length_bytes) {
-  switch (error_number) {
-    case ENOMEM:
-      return Error::make(ErrorCode::kNoResources,
-                         "cannot lock " + std::to_string(length_bytes) +
-                             " bytes for a device: raise the limit on locked memory (ulimit -l, "
-                             "or LimitMEMLOCK= of the service)");
-    case ENOSPC:
-      return Error::make(ErrorCode::kNoResources,
-                         "the kernel allows no more DMA mappings: raise "
-                         "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit");
-    default:
-      return Error::from_errno(error_number, "cannot map memory for a device");
-  }
-}
-
 }  // namespace
 
-Result<std::unique_ptr<VfioContainer>> VfioContainer::open(unsigned group) {
+Result<VfioOpened> VfioContainer::open(unsigned group, const std::string& address) {
   auto container = open_container();
   if (!container) {
     return std::unexpected(std::move(container.error()));
@@ -166,71 +149,31 @@ Result<std::unique_ptr<VfioContainer>> VfioContainer::open(unsigned group) {
   if (!ranges) {
     return std::unexpected(std::move(ranges.error()));
   }
-  return std::unique_ptr<VfioContainer>(
-      new VfioContainer(std::move(*container), std::move(*group_fd), std::move(*ranges)));
-}
-
-Result<UniqueFd> VfioContainer::open_device(const std::string& address) {
-  UniqueFd device(::ioctl(group_.get(), VFIO_GROUP_GET_DEVICE_FD, address.c_str()));
+  UniqueFd device(::ioctl(group_fd->get(), VFIO_GROUP_GET_DEVICE_FD, address.c_str()));
   if (!device) {
     return fail_errno(errno, "cannot open " + address + " through VFIO");
   }
-  return device;
+  return VfioOpened{std::unique_ptr<VfioSpace>(new VfioContainer(
+                        std::move(*container), std::move(*group_fd), std::move(*ranges))),
+                    std::move(device)};
 }
 
-Result<std::uint64_t> VfioContainer::map(std::span<std::byte> memory) {
-  const std::lock_guard lock(mutex_);
-  const auto address = addresses_.allocate(memory.size());
-  if (!address) {
-    return fail(ErrorCode::kNoResources,
-                "the IOMMU has no " + std::to_string(memory.size()) + " bytes of addresses left");
-  }
+int VfioContainer::map_at(std::span<std::byte> memory, std::uint64_t address) {
   vfio_iommu_type1_dma_map request{};
   request.argsz = sizeof(request);
   request.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
   request.vaddr = reinterpret_cast<std::uintptr_t>(memory.data());
-  request.iova = *address;
+  request.iova = address;
   request.size = memory.size();
-  if (::ioctl(container_.get(), VFIO_IOMMU_MAP_DMA, &request) != 0) {
-    const int error_number = errno;
-    addresses_.release(*address);
-    return std::unexpected(map_error(error_number, memory.size()));
-  }
-  return *address;
+  return ::ioctl(container_.get(), VFIO_IOMMU_MAP_DMA, &request) == 0 ? 0 : errno;
 }
 
-Result<std::uint64_t> VfioContainer::reserve(std::uint64_t length_bytes) {
-  const std::lock_guard lock(mutex_);
-  const auto address = addresses_.allocate(length_bytes);
-  if (!address) {
-    return fail(ErrorCode::kNoResources,
-                "the IOMMU has no " + std::to_string(length_bytes) + " bytes of addresses left");
-  }
-  return *address;
-}
-
-bool VfioContainer::reserve_at(std::uint64_t address, std::uint64_t length_bytes) {
-  const std::lock_guard lock(mutex_);
-  return addresses_.take(address, length_bytes);
-}
-
-void VfioContainer::release(std::uint64_t address) {
-  const std::lock_guard lock(mutex_);
-  addresses_.release(address);
-}
-
-void VfioContainer::unmap(std::span<std::byte> memory, std::uint64_t address) {
-  const std::lock_guard lock(mutex_);
+int VfioContainer::unmap_at(std::uint64_t address, std::uint64_t length_bytes) {
   vfio_iommu_type1_dma_unmap request{};
   request.argsz = sizeof(request);
   request.iova = address;
-  request.size = memory.size();
-  if (::ioctl(container_.get(), VFIO_IOMMU_UNMAP_DMA, &request) != 0) {
-    // The address is lost; the memory is not, as its pages stay pinned until the container closes.
-    log_warning("nvme", Error::from_errno(errno, "cannot unmap memory from a device").text);
-    return;
-  }
-  addresses_.release(address);
+  request.size = length_bytes;
+  return ::ioctl(container_.get(), VFIO_IOMMU_UNMAP_DMA, &request) == 0 ? 0 : errno;
 }
 
 }  // namespace nvublk::nvme::pcie

@@ -15,7 +15,9 @@
 #include "engine/check.h"
 #include "engine/log.h"
 #include "nvme/pcie/bar_guard.h"
+#include "nvme/pcie/iommufd_space.h"
 #include "nvme/pcie/pci_function.h"
+#include "nvme/pcie/vfio_container.h"
 
 namespace nvublk::nvme::pcie {
 
@@ -30,23 +32,31 @@ constexpr std::uint16_t kCommandNoIntx = 1u << 10;
 // Admin queue and I/O queues; who has more queues than vectors polls the others.
 constexpr unsigned kMaxInterrupts = 129;
 
-}  // namespace
-
-Result<std::shared_ptr<PcieDevice>> VfioDevice::open(const PciAddress& address) {
+// iommufd where the kernel has it; who may not use it may have been given the group.
+Result<VfioOpened> open_space(const PciAddress& address) {
   const Result<unsigned> group = vfio_group(address);
   if (!group) {
     return std::unexpected(group.error());
   }
-  auto container = VfioContainer::open(*group);
-  if (!container) {
-    return std::unexpected(std::move(container.error()));
+  const std::string node = vfio_node(address);
+  if (!node.empty() && ::access(IommufdSpace::kIommu, F_OK) == 0) {
+    auto opened = IommufdSpace::open(node);
+    if (opened || opened.error().code == ErrorCode::kBusy) {
+      return opened;
+    }
+    log_info("nvme", "VFIO's container interface instead of iommufd: " + opened.error().text);
   }
-  std::shared_ptr<VfioDevice> device(new VfioDevice(address, std::move(*container)));
-  auto fd = device->container_->open_device(address.to_string());
-  if (!fd) {
-    return std::unexpected(std::move(fd.error()));
+  return VfioContainer::open(*group, address.to_string());
+}
+
+}  // namespace
+
+Result<std::shared_ptr<PcieDevice>> VfioDevice::open(const PciAddress& address) {
+  auto opened = open_space(address);
+  if (!opened) {
+    return std::unexpected(std::move(opened.error()));
   }
-  device->fd_ = std::move(*fd);
+  std::shared_ptr<VfioDevice> device(new VfioDevice(address, std::move(*opened)));
   Status status = device->map_registers();
   if (status) {
     status = device->set_command(true);
@@ -125,7 +135,7 @@ Result<std::uint64_t> VfioDevice::reserve_bar_addresses(unsigned bar, std::uint6
   if (!begin) {
     return begin;
   }
-  if (!container_->reserve_at(*begin + offset, length_bytes)) {
+  if (!space_->reserve_at(*begin + offset, length_bytes)) {
     return fail(ErrorCode::kNoResources,
                 "memory of ours is mapped where the controller's own memory lies");
   }

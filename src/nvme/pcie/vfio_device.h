@@ -9,7 +9,7 @@
 #include "engine/fd.h"
 #include "nvme/pci_address.h"
 #include "nvme/pcie/pcie_device.h"
-#include "nvme/pcie/vfio_container.h"
+#include "nvme/pcie/vfio_space.h"
 
 namespace nvublk::nvme::pcie {
 
@@ -22,28 +22,26 @@ class VfioDevice final : public PcieDevice {
   VfioDevice& operator=(const VfioDevice&) = delete;
 
   Registers registers() override { return Registers(bar_); }
-  Result<std::uint64_t> map(std::span<std::byte> memory) override {
-    return container_->map(memory);
-  }
+  Result<std::uint64_t> map(std::span<std::byte> memory) override { return space_->map(memory); }
   void unmap(std::span<std::byte> memory, std::uint64_t address) override {
-    container_->unmap(memory, address);
+    space_->unmap(memory, address);
   }
   Result<std::span<std::byte>> map_bar(unsigned bar, std::uint64_t offset,
                                        std::uint64_t length_bytes) override;
   Result<std::uint64_t> reserve_addresses(std::uint64_t length_bytes) override {
-    return container_->reserve(length_bytes);
+    return space_->reserve(length_bytes);
   }
   Result<std::uint64_t> reserve_bar_addresses(unsigned bar, std::uint64_t offset,
                                               std::uint64_t length_bytes) override;
-  void release_addresses(std::uint64_t address) override { container_->release(address); }
+  void release_addresses(std::uint64_t address) override { space_->release(address); }
   unsigned interrupt_count() const override { return static_cast<unsigned>(interrupts_.size()); }
   int interrupt_fd(unsigned vector) const override { return interrupts_[vector].get(); }
   int removal_fd() const override { return removal_.get(); }
   void stop_dma() override;
 
  private:
-  VfioDevice(const PciAddress& address, std::unique_ptr<VfioContainer> container)
-      : address_(address), container_(std::move(container)) {}
+  VfioDevice(const PciAddress& address, VfioOpened opened)
+      : address_(address), space_(std::move(opened.space)), fd_(std::move(opened.device)) {}
   Result<std::span<std::byte>> map_region(unsigned bar, std::uint64_t offset,
                                           std::uint64_t length_bytes);
   Status map_registers();
@@ -53,8 +51,8 @@ class VfioDevice final : public PcieDevice {
   Status set_eventfds(unsigned index, const std::vector<UniqueFd>& events);
 
   const PciAddress address_;
-  const std::unique_ptr<VfioContainer> container_;
-  UniqueFd fd_;
+  const std::unique_ptr<VfioSpace> space_;
+  const UniqueFd fd_;
   std::span<std::byte> bar_;
   std::span<std::byte> memory_;  // map_bar()'s
   std::vector<UniqueFd> interrupts_;
