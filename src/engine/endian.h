@@ -21,6 +21,11 @@ class Le {
   constexpr explicit Le(T value) { set(value); }
 
   constexpr T get() const {
+    if (!std::is_constant_evaluated() && kAsInMemory) {
+      T value;
+      __builtin_memcpy(&value, bytes_.data(), sizeof(value));
+      return value;
+    }
     T value = 0;
     for (std::size_t i = 0; i < Bytes; i++) {
       value = static_cast<T>(value | static_cast<T>(static_cast<T>(bytes_[i]) << (8 * i)));
@@ -28,6 +33,10 @@ class Le {
     return value;
   }
   constexpr void set(T value) {
+    if (!std::is_constant_evaluated() && kAsInMemory) {
+      __builtin_memcpy(bytes_.data(), &value, Bytes);
+      return;
+    }
     for (std::size_t i = 0; i < Bytes; i++) {
       bytes_[i] = static_cast<std::uint8_t>(value >> (8 * i));
     }
@@ -39,6 +48,10 @@ class Le {
   friend constexpr bool operator==(const Le&, const Le&) = default;
 
  private:
+  // One instruction instead of one for each byte, which the compiler does not always see.
+  static constexpr bool kAsInMemory =
+      Bytes == sizeof(T) && std::endian::native == std::endian::little;
+
   std::array<std::uint8_t, Bytes> bytes_{};
 };
 

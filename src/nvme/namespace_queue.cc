@@ -57,11 +57,9 @@ void NamespaceQueue::retire(int error_number) {
 }
 
 // [NVM 1.1 §5.3.1, §5.3.2]
-void NamespaceQueue::protect(const BlockRequest& block, Request& request) const {
-  if (protection_.reference_tag) {
-    command::set_protection_tags(request.sqe,
-                                 {.reference_tag = static_cast<std::uint32_t>(block.lba)});
-  }
+void NamespaceQueue::set_reference_tag(const BlockRequest& block, Request& request) const {
+  command::set_protection_tags(request.sqe,
+                               {.reference_tag = static_cast<std::uint32_t>(block.lba)});
 }
 
 void NamespaceQueue::build(const BlockRequest& block, Request& request) const {

@@ -49,7 +49,12 @@ class NamespaceQueue final : public BlockQueue {
   void build_zoned(const BlockRequest& block, Request& request) const;
   int finish_zoned(BlockRequest& block, const spec::CompletionEntry& entry) const;
   int finish_report(BlockRequest& block) const;
-  void protect(const BlockRequest& block, Request& request) const;
+  void protect(const BlockRequest& block, Request& request) const {
+    if (protection_.reference_tag) [[unlikely]] {
+      set_reference_tag(block, request);
+    }
+  }
+  void set_reference_tag(const BlockRequest& block, Request& request) const;
 
   QueuePair& queue_pair_;
   const std::uint32_t nsid_;

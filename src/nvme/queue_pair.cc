@@ -236,7 +236,7 @@ void QueuePair::on_completion(const spec::CompletionEntry& entry) {
     return;
   }
   complete(*request, entry.status(), entry);
-  pump();
+  pump_if_waiting();
 }
 
 void QueuePair::complete(Request& request, spec::NvmeStatus status,

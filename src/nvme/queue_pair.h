@@ -135,6 +135,11 @@ class QueuePair final : private QueueTransportSink {
   void retry(BlockRequest& block, spec::NvmeStatus status);
   void on_retry_timer();
   void undelay();
+  void pump_if_waiting() {
+    if (!waiting_.empty() || !slot_waiters_.empty()) {
+      pump();
+    }
+  }
   void pump();
   void pump_slot_waiters();
   void fail_slot_waiters();

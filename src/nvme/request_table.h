@@ -26,8 +26,25 @@ class RequestTable {
 
   /// A free slot with its CID set, null if there is none. The most recently freed one: its memory
   /// is warm.
-  Request* acquire();
-  void release(Request& request);
+  Request* acquire() {
+    if (full()) {
+      return nullptr;
+    }
+    in_use_++;
+    Request& request = slots_[free_[size_ - in_use_]];
+    CHECK(!request.active);
+    request.active = true;
+    request.metadata = nullptr;
+    request.metadata_bytes = 0;
+    request.cid = next_cid(request.cid);
+    return &request;
+  }
+  void release(Request& request) {
+    CHECK(request.active && in_use_ > 0);
+    request.active = false;
+    free_[size_ - in_use_] = request.slot;
+    in_use_--;
+  }
 
   /// The active request with `cid`, which may be anything a device sent; null if there is none.
   Request* find(std::uint16_t cid) {
@@ -44,6 +61,12 @@ class RequestTable {
   }
 
  private:
+  std::uint16_t next_cid(std::uint16_t cid) const {
+    const auto next = static_cast<std::uint16_t>(cid + index_mask_ + 1);
+    // FFFFh is reserved for error information that belongs to no command.
+    return next == 0xffff ? static_cast<std::uint16_t>(next + index_mask_ + 1) : next;
+  }
+
   std::uint32_t size_;
   std::uint32_t index_mask_;
   std::uint32_t in_use_ = 0;
