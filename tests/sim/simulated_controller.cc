@@ -45,6 +45,7 @@ SimulatedController::SimulatedController(const Options& options)
   }
   removal_.reset(::eventfd(0, EFD_CLOEXEC));
   perfect_.nsids = {1};
+  sizes_[1] = options.size_blocks;
   perfect_.size_blocks = options.size_blocks;
   perfect_.queue_count = options.io_queues;
   revive();
@@ -287,7 +288,7 @@ unsigned SimulatedController::run_queue(Queue& queue) {
       io(queue, sqe);
     }
   }
-  while (!queue.done.empty() && post_done(queue)) {
+  while (!hold_io && !queue.done.empty() && post_done(queue)) {
   }
   return count;
 }
@@ -304,6 +305,11 @@ void SimulatedController::admin(Queue& queue, const SubmissionEntry& sqe) {
   }
   bool known = false;
   entry.set_status(manage_queue(sqe, known));
+  if (!known) {
+    std::uint64_t result = 0;
+    entry.set_status(manage(sqe, known, result));
+    entry.set_result(result);
+  }
   if (!known) {
     ControlAction action;
     action.kind = ControlAction::Kind::kAdminCommand;
@@ -361,6 +367,102 @@ NvmeStatus SimulatedController::manage_queue(const SubmissionEntry& sqe, bool& k
       known = false;
       return {};
   }
+}
+
+// Abort, Format NVM, Namespace Management and Attachment. [Base 2.1 §5.1.1, §5.1.10, §5.1.20,
+// §5.1.21]
+NvmeStatus SimulatedController::manage(const SubmissionEntry& sqe, bool& known,
+                                       std::uint64_t& result) {
+  known = true;
+  switch (sqe.admin_opcode()) {
+    case AdminOpcode::kAbort: {
+      const std::uint32_t which = sqe.cdw10.get();
+      const bool aborted = abort_held(static_cast<std::uint16_t>(which & 0xffff),
+                                      static_cast<std::uint16_t>(which >> 16));
+      result = aborted ? 0 : 1;
+      return {};
+    }
+    case AdminOpcode::kFormatNvm:
+      if (!sizes_.contains(sqe.nsid.get()) || (sqe.cdw10.get() & 0xf) != 0) {
+        return NvmeStatus::make(GenericStatus::kInvalidField, true);
+      }
+      std::memset(media_.data(), 0, media_.size());
+      return {};
+    case AdminOpcode::kNamespaceManagement:
+      return manage_namespace(sqe, result);
+    case AdminOpcode::kNamespaceAttachment:
+      return attach_namespace(sqe);
+    default:
+      known = false;
+      return {};
+  }
+}
+
+NvmeStatus SimulatedController::manage_namespace(const SubmissionEntry& sqe,
+                                                 std::uint64_t& result) {
+  const std::uint32_t nsid = sqe.nsid.get();
+  if ((sqe.cdw10.get() & 0xf) == 1) {
+    std::erase(perfect_.nsids, nsid);
+    return sizes_.erase(nsid) == 1
+               ? NvmeStatus()
+               : NvmeStatus::make(GenericStatus::kInvalidNamespaceOrFormat, true);
+  }
+  nvme::spec::IdentifyNamespace wanted;
+  const std::byte* data = host(sqe.prps().prp1.get(), sizeof(wanted));
+  if (data == nullptr) {
+    return NvmeStatus::make(GenericStatus::kInvalidField, true);
+  }
+  std::memcpy(static_cast<void*>(&wanted), data, sizeof(wanted));
+  if (wanted.nsze.get() == 0 || wanted.nsze.get() > options_.size_blocks) {
+    return NvmeStatus::make(CommandStatus::kNamespaceInsufficientCapacity, true);
+  }
+  std::uint32_t made = 1;
+  while (sizes_.contains(made)) {
+    made++;
+  }
+  sizes_[made] = wanted.nsze.get();
+  perfect_.sizes[made] = wanted.nsze.get();
+  result = made;
+  return {};
+}
+
+NvmeStatus SimulatedController::attach_namespace(const SubmissionEntry& sqe) {
+  const std::uint32_t nsid = sqe.nsid.get();
+  const bool attached = std::ranges::find(perfect_.nsids, nsid) != perfect_.nsids.end();
+  const bool attach = (sqe.cdw10.get() & 0xf) == 0;
+  if (!sizes_.contains(nsid)) {
+    return NvmeStatus::make(GenericStatus::kInvalidNamespaceOrFormat, true);
+  }
+  if (attached == attach) {
+    return NvmeStatus::make(
+        attach ? CommandStatus::kNamespaceAlreadyAttached : CommandStatus::kNamespaceNotAttached,
+        true);
+  }
+  if (attach) {
+    perfect_.nsids.push_back(nsid);
+    std::ranges::sort(perfect_.nsids);
+  } else {
+    std::erase(perfect_.nsids, nsid);
+  }
+  return {};
+}
+
+bool SimulatedController::abort_held(std::uint16_t qid, std::uint16_t cid) {
+  const auto queue = queues_.find(qid);
+  if (!hold_io || queue == queues_.end()) {
+    return false;
+  }
+  auto& held = queue->second.done;
+  const auto found = std::ranges::find_if(
+      held, [cid](const CompletionEntry& entry) { return entry.cid.get() == cid; });
+  if (found == held.end()) {
+    return false;
+  }
+  CompletionEntry entry = *found;
+  held.erase(found);
+  entry.set_status(NvmeStatus::make(GenericStatus::kAbortRequested));
+  post(queue->second, entry);
+  return true;
 }
 
 NvmeStatus SimulatedController::create_cq(const SubmissionEntry& sqe) {

@@ -82,6 +82,7 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   bool mute_admin = false;     ///< admin commands get no answer
   bool refuse_queues = false;  ///< creating an I/O queue fails
   bool keep_queues = false;    ///< deleting one fails
+  bool hold_io = false;        ///< I/O commands get no answer but by Abort, until it ends
   /// As if the kernel wanted the device back.
   void ask_for_removal();
   /// The device is back after kGone, or another one is, with its own serial number.
@@ -89,6 +90,8 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
 
   /// What the host did that it must not do.
   const std::vector<std::string>& violations() const { return violations_; }
+  /// Namespaces that there are, attached to it or not.
+  std::size_t namespace_count() const { return sizes_.size(); }
   std::uint64_t io_commands() const { return io_commands_; }
   std::uint64_t sgl_commands() const { return sgl_commands_; }
   std::size_t io_queue_count() const { return queues_.size(); }
@@ -127,6 +130,12 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   nvme::spec::NvmeStatus manage_queue(const nvme::spec::SubmissionEntry& sqe, bool& known);
   nvme::spec::NvmeStatus create_cq(const nvme::spec::SubmissionEntry& sqe);
   nvme::spec::NvmeStatus create_sq(const nvme::spec::SubmissionEntry& sqe);
+  nvme::spec::NvmeStatus manage(const nvme::spec::SubmissionEntry& sqe, bool& known,
+                                std::uint64_t& result);
+  nvme::spec::NvmeStatus manage_namespace(const nvme::spec::SubmissionEntry& sqe,
+                                          std::uint64_t& result);
+  nvme::spec::NvmeStatus attach_namespace(const nvme::spec::SubmissionEntry& sqe);
+  bool abort_held(std::uint16_t qid, std::uint16_t cid);
   void io(Queue& queue, const nvme::spec::SubmissionEntry& sqe);
   nvme::spec::NvmeStatus move_sgl(const nvme::spec::SubmissionEntry& sqe, std::byte* media,
                                   std::uint64_t length, bool write);
@@ -170,6 +179,7 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   DeviceFault fault_ = DeviceFault::kNone;
   std::int64_t strike_at_ = -1;
   bool struck_ = false;
+  std::map<std::uint32_t, std::uint64_t> sizes_;  // of all namespaces, in blocks
   std::optional<Queue> admin_;
   std::map<std::uint16_t, Queue> queues_;
   std::deque<std::uint16_t> event_requests_;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 
 #include "nvme/command.h"
 #include "nvme/initiator.h"
+#include "nvme/management_command.h"
 #include "nvme/pcie/pcie_transport.h"
 #include "nvme/poll_group.h"
 #include "sim/simulated_controller.h"
@@ -153,6 +155,34 @@ class LibraryPcieTest : public testing::Test, private Poller {
     EXPECT_TRUE(poll_until(queue, [&] { return read.done; }));
     EXPECT_TRUE(read.status.ok());
     return data == written;
+  }
+  struct AdminEnded {
+    bool done = false;
+    spec::NvmeStatus status;
+    std::uint64_t result = 0;
+  };
+  // An admin command, until it has ended.
+  AdminEnded admin(Controller& controller, const spec::SubmissionEntry& sqe,
+                   std::span<std::byte> data = {}) {
+    AdminEnded ended;
+    AdminCommand command;
+    command.sqe = sqe;
+    command.data = data;
+    command.done = [&ended](spec::NvmeStatus status, const spec::CompletionEntry& entry) {
+      ended = {true, status, entry.result()};
+    };
+    EXPECT_EQ(controller.admin().submit(std::move(command)), 0);
+    const Instant limit = Clock::now() + seconds(30);
+    while (!ended.done && Clock::now() < limit) controller.process_admin_completions();
+    EXPECT_TRUE(ended.done);
+    return ended;
+  }
+  void rescan(Controller& controller) {
+    std::optional<Status> looked;
+    controller.rescan([&looked](Status status) { looked = std::move(status); });
+    const Instant limit = Clock::now() + seconds(30);
+    while (!looked && Clock::now() < limit) controller.process_admin_completions();
+    ASSERT_TRUE(looked && *looked);
   }
   static std::vector<std::byte> noise(std::size_t size, unsigned seed) {
     std::mt19937 random(seed);
@@ -427,6 +457,83 @@ TEST_F(LibraryPcieTest, AResetDisconnectsAndTheQueuePairReconnects) {
     ASSERT_TRUE((*queue)->wait_connected());
     ASSERT_TRUE(comes_back(**queue, data, 3, 1));
   }
+}
+
+TEST_F(LibraryPcieTest, AnAbortEndsTheCommandAtTheDrive) {
+  Controller* controller = attach();
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  devices_[kFirst]->hold_io = true;
+  std::vector<std::byte> data(4096);
+  const iovec iov{data.data(), data.size()};
+  std::vector<Ended> ended(8);
+  for (std::size_t i = 0; i < ended.size(); i++) {
+    ASSERT_EQ(submit(**queue, command::read(1, i, 1), &iov, 1, ended[i]), 0);
+  }
+  (*queue)->process_completions();
+  EXPECT_EQ(controller->abort_tagged(**queue, &ended[5]), 0);
+  ASSERT_TRUE(poll_until(**queue, [&] { return ended[5].done; }));
+  EXPECT_TRUE(ended[5].status.is(spec::GenericStatus::kAbortRequested));
+  EXPECT_EQ(std::ranges::count_if(ended, [](const Ended& each) { return each.done; }), 1);
+  EXPECT_EQ(controller->abort_tagged(**queue, &data), -ENOENT);
+  devices_[kFirst]->hold_io = false;
+  ASSERT_TRUE(poll_until(
+      **queue, [&] { return std::ranges::all_of(ended, [](auto& each) { return each.done; }); }));
+  EXPECT_TRUE(ended[0].status.ok());
+}
+
+TEST_F(LibraryPcieTest, AFormatLeavesNothing) {
+  Controller* controller = attach();
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  std::vector<std::byte> data = noise(8192, 13);
+  ASSERT_TRUE(comes_back(**queue, data, 9, 1));
+  EXPECT_TRUE(admin(*controller, command::format({.nsid = 1})).status.ok());
+  rescan(*controller);
+  Ended read;
+  const iovec iov{data.data(), data.size()};
+  ASSERT_EQ(submit(**queue, command::read(1, 9, 2), &iov, 1, read), 0);
+  ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
+  EXPECT_TRUE(std::ranges::all_of(data, [](std::byte each) { return each == std::byte{0}; }));
+  EXPECT_FALSE(admin(*controller, command::format({.nsid = 7})).status.ok());
+}
+
+TEST_F(LibraryPcieTest, NamespacesAreMadeAttachedAndDeleted) {
+  Controller* controller = attach();
+  std::vector<std::byte> page(4096);
+  spec::IdentifyNamespace wanted;
+  wanted.nsze = std::uint64_t{512};
+  wanted.ncap = wanted.nsze;
+  std::memcpy(page.data(), &wanted, sizeof(wanted));
+  const AdminEnded made = admin(*controller, command::create_namespace(0), page);
+  ASSERT_TRUE(made.status.ok());
+  const auto nsid = static_cast<std::uint32_t>(made.result);
+  EXPECT_EQ(nsid, 2u);
+  rescan(*controller);
+  EXPECT_EQ(controller->find_namespace(nsid), nullptr) << "it is not attached yet";
+  std::vector<std::byte> list(4096);  // of controllers: one, which is 7
+  list[0] = std::byte{1};
+  list[2] = std::byte{7};
+  EXPECT_TRUE(admin(*controller, command::attach_namespace(nsid, true), list).status.ok());
+  EXPECT_FALSE(admin(*controller, command::attach_namespace(nsid, true), list).status.ok());
+  rescan(*controller);
+  const Namespace* found = controller->find_namespace(nsid);
+  ASSERT_NE(found, nullptr);
+  EXPECT_EQ(found->geometry().size_blocks, 512u);
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  std::vector<std::byte> data = noise(4096, 17);
+  Ended write;
+  const iovec iov{data.data(), data.size()};
+  ASSERT_EQ(submit(**queue, command::write(nsid, 5, 1), &iov, 1, write), 0);
+  ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+  EXPECT_TRUE(write.status.ok());
+  EXPECT_TRUE(admin(*controller, command::attach_namespace(nsid, false), list).status.ok());
+  rescan(*controller);
+  EXPECT_EQ(controller->find_namespace(nsid), nullptr);
+  EXPECT_TRUE(admin(*controller, command::delete_namespace(nsid)).status.ok());
+  EXPECT_FALSE(admin(*controller, command::delete_namespace(nsid)).status.ok());
+  EXPECT_EQ(devices_[kFirst]->namespace_count(), 1u);
 }
 
 // A device that breaks the rules ends the connection and nothing else; a reset mends it.

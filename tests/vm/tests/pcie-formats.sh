@@ -105,6 +105,12 @@ check "fio verifies on it" verify "${devices[0]}"
 check "detach both" nvublk detach --all
 check "the daemon ends" stop_daemon
 
+# --- the library ---
+library_test=$NVUBLK_BIN/../tests/nvme/pcie/nvublk_pcie_guest_test
+check "bind the drive for the library" nvublk pci bind "$formats"
+check "the library's tests" env PCI_ADDRESS="$formats" PCI_NSID=8 "$library_test"
+check "unbind it" nvublk pci unbind "$formats"
+
 # --- idle modes, and queue pairs ---
 for mode in busy adaptive interrupt; do
   for queues in 1 8; do
