@@ -23,8 +23,12 @@ void compare(const char* name, const std::string& before, const std::string& now
 }
 
 std::string format_text(const NamespaceProfile& profile) {
+  const std::string zones =
+      profile.format.zones
+          ? " in zones of " + std::to_string(profile.format.zones->zone_blocks) + " blocks"
+          : "";
   return std::to_string(profile.data.block_bytes()) + " + " +
-         std::to_string(profile.data.metadata_bytes()) + " bytes";
+         std::to_string(profile.data.metadata_bytes()) + " bytes" + zones;
 }
 
 }  // namespace

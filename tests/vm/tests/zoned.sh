@@ -128,6 +128,17 @@ require "the target listens" wait_until 30 nvublk discover -t tcp -a "$kAddress"
 require "attach" attach "${to_zoned[@]}"
 check_equal "two devices" 2 "${#devices[@]}"
 use_zones "${devices[0]}" 64 6144
+check "a zone is opened before a crash" change open "${devices[0]}" 5
+check "and written to" write_at "${devices[0]}" $((5 * zone_sectors))
+kill -KILL "$daemon_pid"
+require "another daemon starts" start_daemon
+device_lives() {
+  nvublk list -o json | jq -e --arg d "$1" '.devices[] | select(.device == $d).state == "live"'
+}
+check "it resumes the zoned device" wait_until 60 device_lives "${devices[0]}"
+check_equal "with its open zone" "oe 0x000008" "$(condition "${devices[0]}" 5)"
+check "fio writes and verifies again" zbd "${devices[0]}" --rw=write --bs=64k --size=16m \
+  --offset=128m --verify=crc32c --do_verify=1 --verify_fatal=1
 check_equal "the other has no zones" none "$(queue_of "${devices[1]}" zoned)"
 check "detach" nvublk detach --all
 check_match "FUSE says why it cannot show it" "zoned.*no zones" \
