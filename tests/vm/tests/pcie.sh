@@ -59,6 +59,34 @@ check "the kernel still has it" has_driver "$drive" nvme
 echo kept >"$mount_point/file"
 umount "$mount_point"
 
+# used_by TEXT: pci list and attach name it as the user of the other drive, which stays.
+is_refused() {
+  check_match "attach is refused: $1" "in use.*$1|used by.*$1" \
+    "$(nvublk attach -t pcie -a "${drives[1]}" 2>&1)"
+  check_json "pci list names $1" "$(nvublk pci list -o json)" \
+    ".devices[] | select(.address == \"${drives[1]}\") | .used_by | contains(\"$1\")"
+  check "the kernel keeps it" has_driver "${drives[1]}" nvme
+}
+# There is no udev to wait for.
+lvm() { command lvm "$1" --config 'activation { udev_sync=0 udev_rules=0 }' "${@:2}"; }
+make_volume() {
+  lvm pvcreate -qq -y "$spare" && lvm vgcreate -qq nvublktest "$spare" &&
+    lvm lvcreate -qq -y -Zn -L 32M -n volume nvublktest
+}
+make_array() {
+  mdadm --create /dev/md7 --quiet --run --force --metadata=1.2 --level=0 --raid-devices=1 "$spare"
+}
+require "the kernel has the other drive" kernel_disk "${drives[1]}"
+spare=$(kernel_disk "${drives[1]}")
+require "the modules of what uses drives" load_modules dm_mod raid0
+check "a logical volume on it" make_volume
+is_refused nvublktest-volume
+check "no volume any more" lvm vgremove -qq -y nvublktest
+check "an array on it" make_array
+is_refused md7
+check "no array any more" mdadm --stop --quiet /dev/md7
+wipefs -qa "$spare"
+
 # --- there and back, with the same data ---
 check "attach" attach -t pcie -a "$drive" || finish_tests
 check "vfio-pci has the drive" has_driver "$drive" vfio-pci
@@ -229,12 +257,18 @@ check "detach that" nvublk detach --all
 # --- many rounds leave nothing behind ---
 rounds=5
 [ "${VM_FULL-}" != 1 ] || rounds=50
+# Groups in use by somebody, and what the daemon has.
+groups_bound() { find /dev/vfio -maxdepth 1 -name '[0-9]*' | wc -l; }
 attach -t pcie -a "$drive" && nvublk detach --all
-files=$(open_files "$daemon_pid")
+files=$(open_files "$daemon_pid") memory=$(resident_kib "$daemon_pid") groups=$(groups_bound)
+maps=$(wc -l <"/proc/$daemon_pid/maps")
 for ((round = 0; round < rounds; round++)); do
   attach -t pcie -a "$drive" && nvublk detach --all || fail "round $round"
 done
 check_equal "$rounds rounds leave no descriptor" "$files" "$(open_files "$daemon_pid")"
+check_equal "no IOMMU group" "$groups" "$(groups_bound)"
+check_at_most "no memory, KiB" $((memory + 512)) "$(resident_kib "$daemon_pid")"
+check_at_most "no mapping" $((maps + 8)) "$(wc -l <"/proc/$daemon_pid/maps")"
 check "a drive's round ends with the kernel" has_driver "$drive" nvme
 check_nothing_left
 finish_tests
