@@ -72,13 +72,15 @@ Json queue_json(const nvme::QueueStatus& queue) {
   json["qid"] = queue.qid;
   json["shard"] = queue.shard;
   json["state"] = nvme::queue_state_name(queue.state);
-  json["in_controller_memory"] = queue.in_controller_memory;
   json["depth"] = queue.depth;
   json["outstanding"] = queue.outstanding;
   json["submitted"] = queue.submitted;
   json["completed"] = queue.completed;
   json["errors"] = queue.errors;
   json["failure"] = queue.failure;
+  if (queue.in_controller_memory) {
+    json["in_controller_memory"] = true;
+  }
   return json;
 }
 

@@ -206,7 +206,7 @@ unsigned SimulatedController::step() {
 
 void SimulatedController::enable() {
   const nvme::spec::Aqa aqa{word(Property::kAqa)};
-  admin_.emplace();
+  admin_ = Queue{};
   admin_->sq = word(Property::kAsq) | std::uint64_t{word(0x2cu)} << 32;
   admin_->cq = word(Property::kAcq) | std::uint64_t{word(0x34u)} << 32;
   admin_->sq_entries = aqa.sq_entries();

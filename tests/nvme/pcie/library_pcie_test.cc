@@ -246,7 +246,7 @@ TEST_F(LibraryPcieTest, MemoryOfAnyKindGoesThereAndBack) {
   Controller* controller = attach();
   auto queue = controller->allocate_io_queue_pair();
   ASSERT_TRUE(queue) << queue.error().text;
-  for (const std::size_t size : {4096, 8192, 12288, 65536, 131072}) {
+  for (const std::size_t size : {4096u, 8192u, 12288u, 65536u, 131072u}) {
     std::vector<std::byte> data = noise(size, static_cast<unsigned>(size));
     EXPECT_TRUE(comes_back(**queue, data, 7, 1)) << size;
     EXPECT_TRUE(comes_back(**queue, data, 64, 4)) << size;
@@ -263,7 +263,7 @@ TEST_F(LibraryPcieTest, ARegionOfTheShardIsNotCopied) {
   DmaEntry entry(*region);
   shard_->reactor().dma_catalog().add(entry);
   const std::size_t before = devices_[kFirst]->mapping_count();
-  for (const std::size_t size : {4096, 65536, 131072}) {
+  for (const std::size_t size : {4096u, 65536u, 131072u}) {
     iovec iov{region->data() + 4096, size};
     std::memset(iov.iov_base, static_cast<int>(size >> 12), size);
     const auto blocks = static_cast<std::uint32_t>(size / 4096);
