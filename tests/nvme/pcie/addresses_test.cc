@@ -169,9 +169,9 @@ TEST(PrpTableTest, EveryPieceOfARegionHasItsPages) {
   const PrpTable table(kRegion, kPages * kPage, *memory, kTable);
   std::uint64_t by_hand = 0;
   for (std::uint64_t first = 0; first < kPages; first++) {
-    for (const std::uint64_t count : {1, 2, 3, 4, 32, 128, 256, 511, 512, 513, 600}) {
+    for (const std::uint64_t count : {1U, 2U, 3U, 4U, 32U, 128U, 256U, 511U, 512U, 513U, 600U}) {
       if (first + count > kPages) break;
-      for (const std::uint64_t offset : {0, 512, 4092}) {
+      for (const std::uint64_t offset : {0U, 512U, 4092U}) {
         PrpPointers prps;
         const std::uint64_t begin = first * kPage + offset;
         const std::uint64_t length = count * kPage - offset;

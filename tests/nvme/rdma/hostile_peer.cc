@@ -102,8 +102,9 @@ bool HostilePeer::prepare(Peer& peer) {
   if (!peer.domain || !peer.queue) {
     return false;
   }
-  peer.memory.reset(::ibv_reg_mr(peer.domain.get(), peer.buffers.data(), peer.buffers.size(),
-                                 IBV_ACCESS_LOCAL_WRITE));
+  const int access = IBV_ACCESS_LOCAL_WRITE;
+  peer.memory.reset(
+      ::ibv_reg_mr(peer.domain.get(), peer.buffers.data(), peer.buffers.size(), access));
   ibv_qp_init_attr attributes{};
   attributes.send_cq = peer.queue.get();
   attributes.recv_cq = peer.queue.get();
