@@ -333,7 +333,9 @@ class Rounds(CliTest):
         # The connection of the last command is closed after its answer.
         wait_until(lambda: open_files(pid) <= files, "no file is left open")
         self.assertEqual(threads(pid), running)
-        self.assertLess(resident_kib(pid) - memory, 1024)
+        # A sanitizer keeps what was freed, and looks for leaks itself when the daemon ends.
+        if not os.environ.get("NVUBLK_SANITIZE"):
+            self.assertLess(resident_kib(pid) - memory, 1024)
         self.assertEqual([line for line in run("losetup", "-a").out.splitlines()
                           if str(self.folder) in line], [])
         self.assertEqual(json.loads(target.control_call("list")).get("controllers"), [])
