@@ -103,7 +103,7 @@ class BlockQueue {
 };
 
 /// A back-end's device. Of `geometry` only the size may change, on the control shard; queues are
-/// handed out by index and used on the shard with that index.
+/// handed out by index and used on the shard that queue_shard() names.
 class BlockDevice {
  public:
   virtual ~BlockDevice() = default;

@@ -19,7 +19,8 @@ class Shard;
 /// The daemon's threads, as front-ends and back-ends get them. Immutable after construction.
 struct ShardSet {
   Shard* control = nullptr;
-  std::vector<Shard*> io;  ///< io[i]->id() == i
+  /// Front-ends have all of them, and io[i]->id() == i; back-ends have those that are theirs.
+  std::vector<Shard*> io;
 };
 
 struct BlockExportOptions {

@@ -34,21 +34,25 @@ bool populate(void* memory, std::size_t size) {
 
 }  // namespace
 
-Result<DmaRegion> DmaRegion::allocate(std::size_t length_bytes) {
+Result<DmaRegion> DmaRegion::allocate(std::size_t length_bytes, int numa_node) {
   CHECK(length_bytes > 0);
   DmaRegion region;
   constexpr int kProtection = PROT_READ | PROT_WRITE;
-  constexpr int kHugeFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_HUGETLB;
+  constexpr int kHugeFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
   // A region much smaller than a huge page would waste one.
   if (length_bytes >= kHugePage / 2) {
     const std::size_t size = round_up(length_bytes, kHugePage);
     void* memory = ::mmap(nullptr, size, kProtection, kHugeFlags, -1, 0);
     if (memory != MAP_FAILED) {
-      region.data_ = static_cast<std::byte*>(memory);
-      region.length_bytes_ = size;
-      region.huge_ = true;
-      region.locked_ = true;
-      return region;
+      prefer_numa_node(memory, size, numa_node);
+      if (populate(memory, size)) {
+        region.data_ = static_cast<std::byte*>(memory);
+        region.length_bytes_ = size;
+        region.huge_ = true;
+        region.locked_ = true;
+        return region;
+      }
+      ::munmap(memory, size);
     }
   }
   const std::size_t size = round_up(length_bytes, kPage);
@@ -58,6 +62,7 @@ Result<DmaRegion> DmaRegion::allocate(std::size_t length_bytes) {
   }
   region.data_ = static_cast<std::byte*>(memory);
   region.length_bytes_ = size;
+  prefer_numa_node(memory, size, numa_node);
   // In large pieces where they can be had; kernels without them refuse, and need nothing.
   ::madvise(memory, size, MADV_HUGEPAGE);
   region.locked_ = ::mlock(memory, size) == 0;

@@ -11,6 +11,7 @@
 
 #include "engine/check.h"
 #include "engine/error.h"
+#include "engine/numa.h"
 
 namespace nvublk {
 
@@ -18,8 +19,9 @@ namespace nvublk {
 class DmaRegion {
  public:
   /// Zeroed, page aligned memory of at least `length_bytes`. Falls back from huge pages to normal
-  /// ones, and from locked to unlocked ones if the limit on locked memory forbids it.
-  static Result<DmaRegion> allocate(std::size_t length_bytes);
+  /// ones, and from locked to unlocked ones if the limit on locked memory forbids it. On memory
+  /// node `numa_node` where that has any left; else as the calling thread's memory.
+  static Result<DmaRegion> allocate(std::size_t length_bytes, int numa_node = kNoNumaNode);
   /// Zeroed, page aligned address space whose pages come when they are first touched, unlocked: for
   /// large buffers of which most are rarely used in full. Whoever maps it for a device pins it.
   static Result<DmaRegion> reserve(std::size_t length_bytes);

@@ -1,6 +1,7 @@
 #include "engine/shard.h"
 
 #include <future>
+#include <span>
 
 #include <pthread.h>
 #include <sched.h>
@@ -15,10 +16,14 @@ namespace {
 thread_local Shard* current_shard = nullptr;
 thread_local bool thread_sealed = false;
 
-void pin_current_thread(int cpu) {
+void keep_current_thread_on(std::span<const int> cpus) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
+  for (const int cpu : cpus) {
+    if (cpu >= 0 && cpu < CPU_SETSIZE) {
+      CPU_SET(static_cast<unsigned>(cpu), &set);
+    }
+  }
   // A CPU that went offline is no reason to fail: the thread then runs where the kernel puts it.
   pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
@@ -52,8 +57,8 @@ Status Shard::prepare_thread() {
   if (!options_.name.empty()) {
     pthread_setname_np(pthread_self(), options_.name.substr(0, 15).c_str());
   }
-  if (options_.cpu >= 0) {
-    pin_current_thread(options_.cpu);
+  if (!options_.cpus.empty()) {
+    keep_current_thread_on(options_.cpus);
   }
   // The default slack of 50 us would be added to every sleep with a deadline.
   ::prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0);

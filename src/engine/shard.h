@@ -7,7 +7,9 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "engine/numa.h"
 #include "engine/reactor.h"
 
 namespace nvublk {
@@ -17,10 +19,11 @@ class Shard {
  public:
   /// How the thread and its reactor are set up.
   struct Options {
-    unsigned id = 0;             ///< for status and logs
-    int cpu = -1;                ///< the CPU to pin the thread to, -1: none
-    std::string name{};          ///< the thread's name
-    Reactor::Options reactor{};  ///< when it sleeps, and its ring
+    unsigned id = 0;              ///< for status and logs
+    std::vector<int> cpus{};      ///< the CPUs that its thread may run on; empty: any
+    int numa_node = kNoNumaNode;  ///< the memory node of those
+    std::string name{};           ///< the thread's name
+    Reactor::Options reactor{};   ///< when it sleeps, and its ring
   };
 
   /// Starts a thread that runs the reactor until the shard is destroyed.
@@ -42,7 +45,9 @@ class Shard {
   /// As in its options.
   unsigned id() const { return options_.id; }
   /// The CPU that it is pinned to, -1 for none.
-  int cpu() const { return options_.cpu; }
+  int cpu() const { return options_.cpus.size() == 1 ? options_.cpus.front() : -1; }
+  /// As in its options.
+  int numa_node() const { return options_.numa_node; }
   /// As in its options.
   const std::string& name() const { return options_.name; }
   /// Its loop; whoever adopted the shard turns it.

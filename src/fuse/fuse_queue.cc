@@ -383,10 +383,21 @@ void FuseQueue::finish(Slot& slot, int error) {
       reply(slot, 0, sizeof(written));
       return;
     }
-    default:
+    case BlockOp::kFlush:
+    case BlockOp::kDiscard:
+    case BlockOp::kWriteZeroes:
       reply(slot, 0, 0);
       return;
+    case BlockOp::kZoneAppend:
+    case BlockOp::kZoneReport:
+    case BlockOp::kZoneOpen:
+    case BlockOp::kZoneClose:
+    case BlockOp::kZoneFinish:
+    case BlockOp::kZoneReset:
+    case BlockOp::kZoneResetAll:
+      break;
   }
+  CHECK(false);  // files have no zones
 }
 
 void FuseQueue::count_finished(const Slot& slot, int error) {
@@ -412,8 +423,14 @@ void FuseQueue::count_finished(const Slot& slot, int error) {
     case BlockOp::kWriteZeroes:
       (slot.punch_hole ? counters_.discards : counters_.write_zeroes).add();
       return;
-    default:
-      return;
+    case BlockOp::kZoneAppend:
+    case BlockOp::kZoneReport:
+    case BlockOp::kZoneOpen:
+    case BlockOp::kZoneClose:
+    case BlockOp::kZoneFinish:
+    case BlockOp::kZoneReset:
+    case BlockOp::kZoneResetAll:
+      break;
   }
 }
 

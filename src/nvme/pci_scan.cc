@@ -6,6 +6,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "engine/numa.h"
+
 namespace nvublk::nvme {
 
 namespace {
@@ -32,6 +34,12 @@ std::vector<PciAddress> find_pci_controllers(const std::string& sysfs) {
   }
   std::ranges::sort(found);
   return found;
+}
+
+int pci_numa_node(const PciAddress& address, const std::string& sysfs) {
+  std::ifstream file(sysfs + "/bus/pci/devices/" + address.to_string() + "/numa_node");
+  int node = kNoNumaNode;
+  return file >> node && node >= 0 ? node : kNoNumaNode;
 }
 
 }  // namespace nvublk::nvme

@@ -20,9 +20,10 @@ Worker::~Worker() {
 }
 
 Status Worker::prepare() {
+  const int core = plans_.front().core;
   Shard::Options options;
-  options.cpu = plans_.front().core;
-  options.name = "perf" + std::to_string(options.cpu);
+  options.cpus = {core};
+  options.name = "perf" + std::to_string(core);
   options.reactor.mode = IdleMode::kBusy;
   auto shard = Shard::adopt_current_thread(options);
   if (!shard) {

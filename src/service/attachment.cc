@@ -7,6 +7,7 @@
 
 #include "engine/check.h"
 #include "engine/log.h"
+#include "nvme/pci_scan.h"
 #include "nvme/transport_factory.h"
 
 namespace nvublk::service {
@@ -25,6 +26,14 @@ std::string join(const std::vector<std::uint32_t>& numbers) {
     text += (text.empty() ? "" : ", ") + std::to_string(number);
   }
   return text;
+}
+
+/// Over fabrics it is the network card that has one, and which that is is the kernel's choice.
+int numa_node_of(const nvme::ControllerOptions& options) {
+  const auto address = nvme::PciAddress::parse(options.transport.id.traddr);
+  return options.transport.id.trtype == nvme::Trtype::kPcie && address
+             ? nvme::pci_numa_node(*address)
+             : kNoNumaNode;
 }
 
 }  // namespace
@@ -49,7 +58,7 @@ Status Attachment::make_controller() {
   if (!transport) {
     return std::unexpected(std::move(transport.error()));
   }
-  auto controller = nvme::Controller::create(environment_.shards, request_.controller,
+  auto controller = nvme::Controller::create(placement_.shards(), request_.controller,
                                              std::move(*transport), this);
   if (!controller) {
     return std::unexpected(std::move(controller.error()));
@@ -61,6 +70,8 @@ Status Attachment::make_controller() {
 Attachment::Attachment(const AttachmentEnvironment& environment, AttachRequest request)
     : environment_(environment),
       request_(std::move(request)),
+      placement_(environment.shards, *environment.load, numa_node_of(request_.controller),
+                 request_.controller.io_queues),
       checking_(*environment.shards.control),
       lease_(*environment.shards.control),
       overdue_([](Timer&, void* context) { static_cast<Attachment*>(context)->stop_overdue(); },

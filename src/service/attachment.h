@@ -26,6 +26,7 @@
 #include "service/frontends.h"
 #include "service/pci_lease.h"
 #include "service/saved_state.h"
+#include "service/shard_placement.h"
 
 namespace nvublk::service {
 
@@ -46,6 +47,7 @@ class AttachmentOwner {
 /// What all attachments of a daemon share.
 struct AttachmentEnvironment {
   ShardSet shards;
+  ShardLoad* load = nullptr;
   Frontends* frontends = nullptr;
   AttachmentOwner* owner = nullptr;
   std::string run_directory;
@@ -234,6 +236,7 @@ class Attachment final : private nvme::ControllerListener {
 
   const AttachmentEnvironment& environment_;
   AttachRequest request_;
+  const ShardPlacement placement_;
   std::string frontend_;
   std::unique_ptr<nvme::Controller> controller_;
   Phase phase_ = Phase::kNew;

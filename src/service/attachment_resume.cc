@@ -158,9 +158,8 @@ bool Attachment::take_next() {
     return false;
   }
   Device& device = *next;
-  device.failing =
-      std::make_unique<FailingDevice>(environment_.shards, device.shown_bytes,
-                                      device.block_size_bytes, request_.controller.io_queues);
+  device.failing = std::make_unique<FailingDevice>(placement_.shards(), device.shown_bytes,
+                                                   device.block_size_bytes);
   resume_device_runs_ = true;
   make_export(device);
   device.shown->start([this, &device](const Status& status) { device_taken(device, status); });
@@ -275,7 +274,7 @@ void Attachment::resume_device(Device& device) {
   device.failing.reset();
   if (!obstacle.empty()) {
     device.problem = obstacle;
-    device.failing = std::make_unique<FailingDevice>(environment_.shards, device.shown_bytes,
+    device.failing = std::make_unique<FailingDevice>(placement_.shards(), device.shown_bytes,
                                                      device.block_size_bytes);
   }
   resume_device_runs_ = true;

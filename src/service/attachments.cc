@@ -72,6 +72,7 @@ Attachments::Attachments(const ShardSet& shards, Frontends& frontends,
           [](Deferred&, void* context) { static_cast<Attachments*>(context)->graveyard_.clear(); },
           this) {
   environment_.shards = shards;
+  environment_.load = &load_;
   environment_.frontends = &frontends;
   environment_.owner = this;
   environment_.run_directory = std::move(run_directory);

@@ -94,6 +94,7 @@ class Attachments final : private AttachmentOwner {
   void attach_again(Attachment& lost);
   void run_detach(std::shared_ptr<DetachJob> job);
 
+  ShardLoad load_;
   AttachmentEnvironment environment_;
   HostIdentitySource& identities_;
   std::vector<std::unique_ptr<Attachment>> attachments_;

@@ -15,14 +15,13 @@ namespace nvublk::service {
 
 class FailingDevice final : public BlockDevice {
  public:
-  /// It has one queue on each of the first `queues` I/O shards, at most; 0: on all.
-  FailingDevice(const ShardSet& shards, std::uint64_t size_bytes, std::uint32_t block_size_bytes,
-                unsigned queues = 0);
+  /// It has one queue on each I/O shard of `shards`.
+  FailingDevice(const ShardSet& shards, std::uint64_t size_bytes, std::uint32_t block_size_bytes);
 
   const BlockGeometry& geometry() const override { return geometry_; }
-  unsigned queue_count() const override { return static_cast<unsigned>(queues_.size()); }
+  unsigned queue_count() const override { return static_cast<unsigned>(queues_->size()); }
   unsigned queue_shard(unsigned index) const override;
-  BlockQueue& queue(unsigned index) override { return queues_[index]; }
+  BlockQueue& queue(unsigned index) override { return (*queues_)[index]; }
 
   /// On the control shard: hands requests to `disk` from now on, which outlives this object. An
   /// error, and nothing is changed, if `disk` has no queue on one of the shards.
@@ -43,7 +42,8 @@ class FailingDevice final : public BlockDevice {
   };
 
   BlockGeometry geometry_;
-  std::vector<Queue> queues_;
+  /// Shared with what become() has posted: this object may be gone when that runs.
+  const std::shared_ptr<std::vector<Queue>> queues_ = std::make_shared<std::vector<Queue>>();
 };
 
 }  // namespace nvublk::service

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "nvme/pci_scan.h"
 #include "ublk/holders.h"
 
 namespace nvublk::service {
@@ -90,13 +91,14 @@ void read_group(PciDevice& device, const fs::path& folder) {
   }
 }
 
-PciDevice read_device(const nvme::PciAddress& address, const fs::path& folder) {
+PciDevice read_device(const nvme::PciAddress& address, const fs::path& folder,
+                      const PciPaths& paths) {
   PciDevice device;
   device.address = address;
   device.vendor_id = without_prefix(first_line(folder / "vendor"));
   device.device_id = without_prefix(first_line(folder / "device"));
   device.driver = link_name(folder / "driver");
-  device.numa_node = number_or(first_line(folder / "numa_node"), -1);
+  device.numa_node = nvme::pci_numa_node(address, paths.sys);
   read_controller(device, folder);
   read_group(device, folder);
   return device;
@@ -113,7 +115,7 @@ std::vector<PciDevice> list_pci_devices(const PciPaths& paths) {
   for (const fs::path& folder : entries(devices_folder(paths))) {
     const auto address = nvme::PciAddress::parse(folder.filename().string());
     if (address && first_line(folder / "class").starts_with(kNvmeClass)) {
-      devices.push_back(read_device(*address, folder));
+      devices.push_back(read_device(*address, folder, paths));
     }
   }
   return devices;
@@ -131,7 +133,7 @@ Result<PciDevice> find_pci_device(const nvme::PciAddress& address, const PciPath
                                                  " is no NVMe controller (PCI class " +
                                                  first_line(folder / "class") + ")");
   }
-  return read_device(address, folder);
+  return read_device(address, folder, paths);
 }
 
 std::string pci_device_user(const PciDevice& device, const PciPaths& paths) {

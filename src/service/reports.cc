@@ -210,6 +210,7 @@ Json daemon_json(const DaemonFacts& daemon, Instant now) {
     Json entry;
     entry["id"] = shard->id();
     entry["cpu"] = shard->cpu() >= 0 ? Json(shard->cpu()) : Json(nullptr);
+    entry["numa_node"] = shard->numa_node() >= 0 ? Json(shard->numa_node()) : Json(nullptr);
     entry["mode"] = idle_mode_name(shard->reactor().mode());
     const Reactor::Counters counters = shard->reactor().counters();
     entry["turns"] = counters.turns;

@@ -29,6 +29,30 @@ std::vector<int> usable_cpus() {
 
 }  // namespace
 
+std::vector<ShardPlace> place_shards(unsigned count, IdleMode mode, std::span<const int> usable,
+                                     std::vector<NumaNode> nodes) {
+  for (NumaNode& node : nodes) {
+    std::erase_if(node.cpus,
+                  [&](int cpu) { return std::ranges::find(usable, cpu) == usable.end(); });
+  }
+  std::erase_if(nodes, [](const NumaNode& node) { return node.cpus.empty(); });
+  if (nodes.empty()) {
+    nodes.push_back({kNoNumaNode, {usable.begin(), usable.end()}});
+  }
+  std::vector<ShardPlace> places;
+  for (unsigned i = 0; i < count; i++) {
+    const NumaNode& node = nodes[i % nodes.size()];
+    ShardPlace place{.cpus = {}, .numa_node = node.id};
+    if (mode == IdleMode::kBusy && !node.cpus.empty()) {
+      place.cpus = {node.cpus[i / nodes.size() % node.cpus.size()]};
+    } else if (nodes.size() > 1) {
+      place.cpus = node.cpus;
+    }
+    places.push_back(std::move(place));
+  }
+  return places;
+}
+
 Result<std::unique_ptr<ShardPool>> ShardPool::start(const Options& options) {
   const std::vector<int> cpus = usable_cpus();
   auto pool = std::make_unique<ShardPool>();
@@ -45,15 +69,12 @@ Result<std::unique_ptr<ShardPool>> ShardPool::start(const Options& options) {
   const unsigned count = options.io_shards != 0 ? options.io_shards
                                                 : std::clamp(static_cast<unsigned>(cpus.size()), 1U,
                                                              kMaxDefaultShards);
-  for (unsigned id = 0; id < count; id++) {
+  for (ShardPlace& place : place_shards(count, options.mode, cpus, numa_nodes())) {
     Shard::Options io;
-    io.id = id;
-    // One that sleeps is better put by the scheduler: beside whom it wakes or is woken by, and not
-    // behind the application that waits for it.
-    if (options.mode == IdleMode::kBusy && !cpus.empty()) {
-      io.cpu = cpus[id % cpus.size()];
-    }
-    io.name = "nvublk-io" + std::to_string(id);
+    io.id = static_cast<unsigned>(pool->io_.size());
+    io.cpus = std::move(place.cpus);
+    io.numa_node = place.numa_node;
+    io.name = "nvublk-io" + std::to_string(io.id);
     io.reactor.mode = options.mode;
     io.reactor.spin = options.spin;
     auto shard = Shard::start(io);

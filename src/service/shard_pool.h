@@ -3,12 +3,27 @@
 // The daemon's threads: the control shard, which is the calling thread, and the I/O shards.
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/block_export.h"
+#include "engine/numa.h"
 #include "engine/shard.h"
 
 namespace nvublk::service {
+
+/// Where one I/O shard runs.
+struct ShardPlace {
+  std::vector<int> cpus;  ///< empty: wherever the scheduler puts it
+  int numa_node = kNoNumaNode;
+};
+
+/// Places `count` shards on the CPUs of `usable`, one node after the other. One that never sleeps
+/// gets a CPU; the others only keep to their node where there are several, since the scheduler
+/// places threads that sleep better: beside whom they wake or are woken by, and not behind the
+/// application that waits for them.
+std::vector<ShardPlace> place_shards(unsigned count, IdleMode mode, std::span<const int> usable,
+                                     std::vector<NumaNode> nodes);
 
 class ShardPool {
  public:

@@ -65,7 +65,8 @@ Result<std::unique_ptr<UblkQueue>> UblkQueue::create(const Options& options, con
     return std::unexpected(std::move(descriptors.error()));
   }
   // All of it, now: a request that has to wait for memory may wait for what only itself would free.
-  auto buffers = DmaRegion::allocate(std::size_t{options.depth} * options.buffer_bytes);
+  auto buffers = DmaRegion::allocate(std::size_t{options.depth} * options.buffer_bytes,
+                                     options.shard->numa_node());
   if (!buffers) {
     return std::unexpected(std::move(buffers.error()));
   }

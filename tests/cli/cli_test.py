@@ -41,7 +41,8 @@ class MainJob(CliTest):
         try:
             self.must("fio", "--name=verify", f"--directory={mount}", "--rw=randrw", "--bs=4k-256k",
                       "--size=32m", "--direct=1", "--ioengine=libaio", "--iodepth=8",
-                      "--verify=crc32c", "--verify_fatal=1", "--end_fsync=1")
+                      "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0",
+                      "--end_fsync=1")
             refused = self.must_fail(f"{device}.*mounted on {mount}", "detach", device)
             self.assertIn("--force", refused.err)
             counters, = self.status(device)["devices"]
@@ -369,7 +370,7 @@ class SideBySide(CliTest):
         self.assertEqual(len(set(devices)), 8)
         self.must("fio", "--name=all", f"--filename={':'.join(devices)}", "--rw=randwrite",
                   "--bs=16k", "--size=64m", "--direct=1", "--ioengine=libaio", "--iodepth=16",
-                  "--verify=crc32c", "--verify_fatal=1")
+                  "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0")
         pid = self.daemon_pid()
         time.sleep(2)
         before = cpu_time_ns(pid)

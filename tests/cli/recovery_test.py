@@ -31,7 +31,8 @@ BLOCK = 4096
 def fio_words(device, *more):
     return ["fio", "--name=verify", f"--filename={device}", "--rw=randwrite", "--bs=4k-64k",
             "--direct=1", "--ioengine=libaio", "--iodepth=16", "--verify=crc32c",
-            "--verify_fatal=1", "--verify_backlog=256", "--output-format=terse", *more]
+            "--verify_fatal=1", "--verify_backlog=256", "--verify_state_save=0",
+            "--output-format=terse", *more]
 
 
 class RecoveryTest(CliTest):

@@ -46,7 +46,7 @@ TEST(Shard, PinsItsThread) {
   while (!CPU_ISSET(static_cast<unsigned>(cpu), &allowed)) {
     cpu++;
   }
-  auto shard = start_shard({.cpu = cpu});
+  auto shard = start_shard({.cpus = {cpu}});
   EXPECT_EQ(call(*shard, [] { return ::sched_getcpu(); }), cpu);
 }
 

@@ -72,7 +72,9 @@ TEST_F(FailingDeviceTest, ADiskWithoutAQueueForEachThreadIsRefused) {
   ASSERT_FALSE(status);
   EXPECT_NE(status.error().text.find("1 of 2"), std::string::npos) << status.error().text;
   EXPECT_EQ(read(device, 0), EIO);
-  FailingDevice narrow(pool_.shards(), kBytes, 4096, 1);
+  ShardSet one = pool_.shards();
+  one.io.resize(1);
+  FailingDevice narrow(one, kBytes, 4096);
   ASSERT_EQ(narrow.queue_count(), 1U);
   ASSERT_TRUE(narrow.become(memory));
   EXPECT_EQ(read(narrow, 0), 0);

@@ -51,7 +51,7 @@ class PciDevicesTest : public testing::Test {
     write(device(name) + "/class", pci_class + "\n");
     write(device(name) + "/vendor", "0x1b36\n");
     write(device(name) + "/device", "0x0010\n");
-    write(device(name) + "/numa_node", "-1\n");
+    write(device(name) + "/numa_node", name == kDrive ? "1\n" : "-1\n");
     write(device(name) + "/driver_override", "(null)\n");
     if (!driver.empty()) {
       write("sys/bus/pci/drivers/" + driver + "/unbind", "");
@@ -85,7 +85,7 @@ TEST_F(PciDevicesTest, ListsDrivesOnly) {
   EXPECT_EQ(devices[0].model, "Example SSD");
   EXPECT_EQ(devices[0].serial, "S1");
   EXPECT_EQ(devices[0].iommu_group, 7);
-  EXPECT_EQ(devices[0].numa_node, -1);
+  EXPECT_EQ(devices[0].numa_node, 1);
   EXPECT_EQ(devices[0].disks, std::vector<std::string>{"nvme0n1"});
   EXPECT_EQ(pci_device_user(devices[0], paths_), "");
 }

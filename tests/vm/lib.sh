@@ -6,7 +6,7 @@ vm_tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=target.sh
 . "$vm_tests/target.sh"
 
-passed=0 failed=0
+passed=0 failed=0 asserted_at=$SECONDS
 
 # --- QEMU, in guests with drives ------------------------------------------------------------------
 
@@ -31,10 +31,13 @@ qmp() {
 
 # --- assertions: one line each, as TAP has it ----------------------------------------------------
 
-# pass DESCRIPTION / fail DESCRIPTION [DETAILS]
+# pass DESCRIPTION / fail DESCRIPTION [DETAILS]. What took a second or more since the one before
+# says so.
 pass() {
-  passed=$((passed + 1))
-  printf 'ok %d - %s\n' $((passed + failed)) "$1"
+  local took=$((SECONDS - asserted_at))
+  passed=$((passed + 1)) asserted_at=$SECONDS
+  [ "$took" -gt 0 ] && took=" ($took s)" || took=
+  printf 'ok %d - %s%s\n' $((passed + failed)) "$1" "$took"
 }
 
 fail() {
@@ -177,9 +180,10 @@ attach() {
 
 # verify_with_fio FILE [ARGUMENT...]: random reads and writes whose checksums are verified.
 verify_with_fio() {
-  local file=$1
+  local file=$1 size=48m
   shift
-  fio --name=verify --filename="$file" --size=48m --rw=randrw --bsrange=4k-1m --direct=1 \
+  [ -z "${VM_BRIEF-}" ] || size=16m
+  fio --name=verify --filename="$file" --size="$size" --rw=randrw --bsrange=4k-1m --direct=1 \
     --ioengine=io_uring --iodepth=16 --verify=crc32c --verify_fatal=1 --fsync=32 \
     --output=/tmp/fio.out "$@" || { cat /tmp/fio.out; return 1; }
 }

@@ -15,7 +15,12 @@
 # run: -x "-device nvme-ns,bus=formats,drive=n7,nsid=7,zoned=on,zoned.zone_size=3M"
 # run: -x "-device nvme-ns,bus=formats,drive=n8,nsid=8,logical_block_size=512"
 # run: -x "-device nvme,serial=SMALL,drive=small,mdts=1,max_ioqpairs=1"
-# run: -x "-device nvme,serial=LARGE,drive=large,mdts=0,cmb_size_mb=16"
+# Two memory nodes; the last drive is on the second.
+# run: -x "-object memory-backend-ram,id=near,size=1536M -numa node,nodeid=0,cpus=0,memdev=near"
+# run: -x "-object memory-backend-ram,id=far,size=1536M -numa node,nodeid=1,cpus=1,memdev=far"
+# run: -x "-device pxb-pcie,id=farbus,bus_nr=128,bus=pcie.0,numa_node=1"
+# run: -x "-device pcie-root-port,id=farport,bus=farbus,chassis=90,slot=90"
+# run: -x "-device nvme,serial=LARGE,drive=large,mdts=0,cmb_size_mb=16,bus=farport"
 set -u
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -44,6 +49,17 @@ kernel_disk() {
 }
 device_of() {
   nvublk list -o json | jq -re --argjson n "$1" '.devices[] | select(.nsid == $n).device'
+}
+# pages_preferred_but_not_on NODE: of the daemon's memory that should be there, what is not; fails
+# if there is none.
+pages_preferred_but_not_on() {
+  awk -v node="$1" '$2 == "prefer:" node {
+      for (i = 3; i <= NF; i++) if ($i ~ /^N[0-9]+=/) {
+        split(substr($i, 2), part, "=")
+        if (part[1] == node) there += part[2]; else elsewhere += part[2]
+      }
+    }
+    END { print there ? elsewhere + 0 : "none at all" }' "/proc/$daemon_pid/numa_maps"
 }
 digest_of() { dd if="$1" bs=1M count=4 iflag=direct status=none | sha256sum; }
 fill() { dd if=/dev/urandom of="$1" bs=1M count=4 oflag=direct conv=fsync status=none; }
@@ -94,6 +110,10 @@ check "detach them" nvublk detach --all
 check "attach a drive of 8 KiB transfers and one queue pair" attach -t pcie -a "$small"
 check "fio verifies on it" verify "${devices[0]}"
 check "attach a drive without a limit and with a memory buffer" attach -t pcie -a "$large"
+check_json "its one queue is with the thread of its memory node" "$(nvublk status -o json)" \
+  '(.daemon.shards | map({key: "\(.id)", value: .numa_node}) | from_entries) as $node |
+    [.controllers[-1].queues[1:][] | $node["\(.shard)"]] == [1]'
+check_equal "its buffers are there, in pages elsewhere" 0 "$(pages_preferred_but_not_on 1)"
 check "fio verifies with 1 MiB" verify "${devices[0]}" --bsrange=1m-1m
 check_json "its submission queues are in our memory" "$(nvublk status -o json)" \
   '[.controllers[].queues[].in_controller_memory] | any | not'
