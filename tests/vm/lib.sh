@@ -178,14 +178,24 @@ attach() {
   [ -b "${devices[0]-}" ] || { printf 'no block device in: %s\n' "$output"; return 1; }
 }
 
+# extent BRIEF USUAL FULL: how often something is done.
+extent() {
+  if [ "${VM_FULL-}" = 1 ]; then
+    echo "$3"
+  elif [ -n "${VM_BRIEF-}" ]; then
+    echo "$1"
+  else
+    echo "$2"
+  fi
+}
+
 # verify_with_fio FILE [ARGUMENT...]: random reads and writes whose checksums are verified.
 verify_with_fio() {
-  local file=$1 size=48m
+  local file=$1
   shift
-  [ -z "${VM_BRIEF-}" ] || size=16m
-  fio --name=verify --filename="$file" --size="$size" --rw=randrw --bsrange=4k-1m --direct=1 \
-    --ioengine=io_uring --iodepth=16 --verify=crc32c --verify_fatal=1 --fsync=32 \
-    --output=/tmp/fio.out "$@" || { cat /tmp/fio.out; return 1; }
+  fio --name=verify --filename="$file" --size="$(extent 16m 48m 48m)" --rw=randrw \
+    --bsrange=4k-1m --direct=1 --ioengine=io_uring --iodepth=16 --verify=crc32c --verify_fatal=1 \
+    --fsync=32 --output=/tmp/fio.out "$@" || { cat /tmp/fio.out; return 1; }
 }
 
 echo "<5>$kLogMark" >/dev/kmsg

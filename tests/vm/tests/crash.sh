@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What outlives the daemon: ext4 is written while the daemon is killed, again and again, and while
 # it is replaced by another; devices whose target is away, or another; what nobody will resume.
-# VM_KILLS and VM_UPGRADES say how often; with VM_FULL, 50 and 20.
+# VM_KILLS and VM_UPGRADES say how often: else 3 and 2, with VM_FULL 50 and 20, with VM_BRIEF 2 and
+# 1.
 set -u
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -15,8 +16,8 @@ clean_up() {
   stop_daemon
   stop_usual_target
 } >/dev/null 2>&1
-kills=${VM_KILLS:-$([ "${VM_FULL-}" = 1 ] && echo 50 || echo 3)}
-upgrades=${VM_UPGRADES:-$([ "${VM_FULL-}" = 1 ] && echo 20 || echo 2)}
+kills=${VM_KILLS:-$(extent 2 3 50)}
+upgrades=${VM_UPGRADES:-$(extent 1 2 20)}
 to=(-t tcp -a "$kAddress" -s "$kPort")
 
 not_mounted_by_fuse() { ! grep -q fuse.nvublk /proc/mounts; }

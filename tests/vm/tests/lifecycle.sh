@@ -49,7 +49,7 @@ require "the target starts" start_target
 require "the daemon starts" start_daemon
 
 # What grows once, at first use, is no leak: compare after some rounds with after all.
-if [ -n "${VM_BRIEF-}" ]; then early=5 late=15; else early=10 late=40; fi
+early=$(extent 5 10 10) late=$(extent 15 40 40)
 require "$early attach/detach rounds" rounds "$early"
 files=$(open_files "$daemon_pid") memory=$(resident_kib "$daemon_pid")
 check "$late more rounds" rounds "$late"

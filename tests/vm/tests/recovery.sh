@@ -15,7 +15,8 @@ clean_up() {
 } >/dev/null 2>&1
 
 readonly kRdmaPort=4421 kFarAddress=10.78.0.2 kFarPort=4423
-if [ "${VM_FULL-}" = 1 ]; then rounds=100 holes=(5 30 60); else rounds=3 holes=(8); fi
+rounds=$(extent 2 3 100)
+read -ra holes <<<"$(extent 8 8 "5 30 60")"
 
 # What runs in the target's network, with this mount namespace.
 far() { nsenter --net=/run/netns/target "$@"; }
