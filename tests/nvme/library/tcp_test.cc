@@ -1,4 +1,4 @@
-// The library as an application uses it, over TCP, against nvublk-target in this process.
+// What the library does over TCP beyond its suite, against nvublk-target in this process.
 
 #include <algorithm>
 #include <array>
@@ -101,57 +101,6 @@ class LibraryTcpTest : public testing::Test, public ControllerListener {
   std::unique_ptr<Initiator> initiator_;
 };
 
-TEST_F(LibraryTcpTest, WritesAndReadsBack) {
-  Controller* controller = connect();
-  ASSERT_NE(controller, nullptr);
-  ASSERT_EQ(controller->namespaces().size(), 1u);
-  auto queue = controller->allocate_io_queue_pair();
-  ASSERT_TRUE(queue) << queue.error().text;
-  std::vector<Io> ios(500);  // more than the depth
-  for (std::size_t i = 0; i < ios.size(); i++) {
-    std::ranges::fill(ios[i].data, static_cast<std::byte>(i));
-    ASSERT_EQ((*queue)->submit(ios[i].make(command::write(1, i, 1))), 0);
-  }
-  const auto all_done = [&ios] { return std::ranges::all_of(ios, &Io::done); };
-  ASSERT_TRUE(process_until(**queue, all_done));
-  for (std::size_t i = 0; i < ios.size(); i++) {
-    EXPECT_TRUE(ios[i].status.ok());
-    ios[i].done = false;
-    std::ranges::fill(ios[i].data, std::byte{0});
-    ASSERT_EQ((*queue)->submit(ios[i].make(command::read(1, i, 1))), 0);
-  }
-  ASSERT_TRUE(process_until(**queue, all_done));
-  for (std::size_t i = 0; i < ios.size(); i++) {
-    EXPECT_EQ(ios[i].data, std::vector<std::byte>(kBlock, static_cast<std::byte>(i)));
-  }
-}
-
-TEST_F(LibraryTcpTest, QueuePairsBelongToTheThreadThatAllocatedThem) {
-  Controller* controller = connect();
-  ASSERT_NE(controller, nullptr);
-  std::atomic<int> finished{0};
-  std::vector<std::thread> threads;
-  for (std::uint64_t t = 0; t < 3; t++) {
-    threads.emplace_back([&, t] {
-      const std::unique_ptr<Shard> shard = adopt();
-      {
-        auto queue = controller->allocate_io_queue_pair();
-        ASSERT_TRUE(queue) << queue.error().text;
-        std::vector<Io> ios(100);
-        for (std::size_t i = 0; i < ios.size(); i++) {
-          ASSERT_EQ((*queue)->submit(ios[i].make(command::write(1, t * 100 + i, 1))), 0);
-        }
-        EXPECT_TRUE(process_until(**queue, [&ios] { return std::ranges::all_of(ios, &Io::done); }));
-      }
-      finished++;
-    });
-  }
-  while (finished.load() < 3 && controller->process_admin_completions() >= 0) {
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(finished.load(), 3);
-}
-
 TEST_F(LibraryTcpTest, AResetReachesQueuePairsOfOtherThreads) {
   Controller* controller = connect();
   ASSERT_NE(controller, nullptr);
@@ -184,57 +133,6 @@ TEST_F(LibraryTcpTest, AResetReachesQueuePairsOfOtherThreads) {
   thread.join();
   EXPECT_TRUE(reset);
   EXPECT_TRUE(back);
-}
-
-TEST_F(LibraryTcpTest, APollGroupServesSeveralQueuePairs) {
-  Controller* controller = connect();
-  ASSERT_NE(controller, nullptr);
-  PollGroupOptions group_options;
-  group_options.interrupts = true;
-  PollGroup group(group_options);
-  std::vector<IoQueuePair::Pointer> queues;
-  IoQueuePairOptions options;
-  options.create_only = true;
-  options.interrupts = true;
-  options.delay_submit = false;
-  for (int i = 0; i < 4; i++) {
-    auto queue = controller->allocate_io_queue_pair(options);
-    ASSERT_TRUE(queue);
-    ASSERT_EQ(group.add(**queue), 0);
-    ASSERT_EQ((*queue)->connect(), 0);
-    queues.push_back(std::move(*queue));
-  }
-  std::vector<Io> ios(64);
-  for (std::size_t i = 0; i < ios.size(); i++) {
-    ASSERT_EQ(queues[i % 4]->submit(ios[i].make(command::read(1, i, 1))), 0);
-  }
-  std::int64_t completions = 0;
-  const Instant limit = Clock::now() + seconds(30);
-  while (completions < 64 && Clock::now() < limit) {
-    EXPECT_EQ(group.wait(seconds(5)), 0);
-    const std::int64_t done = group.process_completions(8, nullptr);
-    ASSERT_GE(done, 0);
-    completions += done;
-  }
-  EXPECT_EQ(completions, 64);
-  EXPECT_EQ(group.all_connected(), 0);
-  queues.clear();
-  EXPECT_EQ(group.destroy(), 0);
-}
-
-TEST_F(LibraryTcpTest, DiscoveryAttachesTheSubsystem) {
-  std::vector<std::string> attached;
-  std::vector<std::string> failed;
-  ProbeCallbacks callbacks;
-  callbacks.attach = [&](const TransportId& found, Controller&, const ControllerOptions&) {
-    attached.push_back(found.subnqn);
-  };
-  callbacks.attach_fail = [&](const TransportId&, const Error& error) {
-    failed.push_back(error.text);
-  };
-  EXPECT_TRUE(initiator_->probe(id("nqn.2014-08.org.nvmexpress.discovery"), callbacks));
-  EXPECT_EQ(attached, std::vector<std::string>{target_->options().subnqn});
-  EXPECT_TRUE(failed.empty()) << failed.front();
 }
 
 TEST_F(LibraryTcpTest, ATargetThatDoesNotAnswerIsAnError) {

@@ -1,14 +1,10 @@
-// An application of the library on local drives: probing without an id, queue pairs with memory of
-// any kind, poll groups, injected errors, resets and removal, on simulated controllers.
+// What the library does on local drives and not over other transports, or not in the way of others,
+// on simulated controllers.
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -21,15 +17,16 @@
 #include "nvme/command.h"
 #include "nvme/initiator.h"
 #include "nvme/management_command.h"
-#include "nvme/pcie/pcie_transport.h"
+#include "nvme/pcie/simulated_drives.h"
 #include "nvme/poll_group.h"
-#include "sim/simulated_controller.h"
+#include "nvme/suite/library_suite.h"
 
 namespace nvublk::nvme::pcie {
 namespace {
 
 using sim::DeviceFault;
 using sim::SimulatedController;
+using test::LibrarySuite;
 
 struct Ended {
   bool done = false;
@@ -42,7 +39,7 @@ struct Ended {
   }
 };
 
-class LibraryPcieTest : public testing::Test, private Poller {
+class LibraryPcieTest : public testing::Test {
  protected:
   void SetUp() override {
     Shard::Options shard_options;
@@ -50,67 +47,28 @@ class LibraryPcieTest : public testing::Test, private Poller {
     auto shard = Shard::adopt_current_thread(shard_options);
     ASSERT_TRUE(shard) << shard.error().text;
     shard_ = std::move(*shard);
-    shard_->reactor().add_poller(*this);
-    std::string name = std::filesystem::temp_directory_path() / "nvublk-sysfs.XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    sysfs_ = name;
+    drives_ = std::make_unique<SimulatedDrives>(*shard_);
     ControllerOptions options;
     options.host.nqn = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001";
     options.ctrl_loss_timeout = seconds(0);
     options.admin_timeout = milliseconds(500);
     options.queue_size = 16;
-    initiator_ = std::make_unique<Initiator>(
-        *shard_,
-        [this](const TransportOptions& transport) -> Result<std::unique_ptr<Transport>> {
-          const std::string address = transport.id.traddr;
-          return std::make_unique<PcieTransport>(
-              [this, address]() -> Result<std::shared_ptr<PcieDevice>> {
-                const auto found = devices_.find(address);
-                if (found == devices_.end()) {
-                  return fail(ErrorCode::kNotFound, "there is nothing at " + address);
-                }
-                return found->second;
-              },
-              PciIds{}, transport.controller_memory);
-        },
-        options, sysfs_.string());
+    initiator_ = drives_->make_initiator(options);
   }
 
   void TearDown() override {
     initiator_.reset();
-    for (int i = 0; i < 5; i++) shard_->reactor().turn(false);
-    for (auto& [address, device] : devices_) {
-      EXPECT_TRUE(device->violations().empty()) << device->violations().front();
-      EXPECT_EQ(device->mapping_count(), 0u);
-      EXPECT_EQ(device->reservation_count(), 0u);
-      EXPECT_EQ(device->io_queue_count(), 0u);
-      EXPECT_EQ(device.use_count(), 1);
-    }
-    shard_->reactor().remove_poller(*this);
+    drives_.reset();
     shard_.reset();
-    std::filesystem::remove_all(sysfs_);
   }
 
-  // A function at `address`, bound to `driver`; a simulated controller is behind those of vfio-pci.
-  void plug(const std::string& address, const std::string& driver = "vfio-pci",
-            const std::string& pci_class = "0x010802", bool sgl = false) {
-    const auto folder = sysfs_ / "bus/pci/drivers" / driver / address;
-    std::filesystem::create_directories(folder);
-    std::ofstream(folder / "class") << pci_class << "\n";
-    devices_[address] = std::make_shared<SimulatedController>(
-        SimulatedController::Options{.size_blocks = 4096, .out_of_order = true, .sgl = sgl});
+  void plug(const std::string& address, SimulatedController::Options options = {}) {
+    options.size_blocks = 4096;
+    options.out_of_order = true;
+    drives_->plug(address, options);
   }
-  void plug_one_of(const std::string& address, const SimulatedController::Options& options) {
-    plug(address);
-    devices_[address] = std::make_shared<SimulatedController>(options);
-  }
-  static TransportId id_of(const std::string& address) {
-    TransportId id;
-    id.trtype = Trtype::kPcie;
-    id.traddr = address;
-    EXPECT_TRUE(id.complete());
-    return id;
-  }
+  SimulatedController& drive() { return drives_->at(kFirst); }
+  static TransportId id_of(const std::string& address) { return SimulatedDrives::id_of(address); }
   Controller* attach() {
     plug(kFirst);
     const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
@@ -193,25 +151,16 @@ class LibraryPcieTest : public testing::Test, private Poller {
 
   static inline const std::string kFirst = "0000:01:00.0";
   static inline const std::string kSecond = "0000:02:00.0";
-  std::filesystem::path sysfs_;
   std::unique_ptr<Shard> shard_;
-  std::map<std::string, std::shared_ptr<SimulatedController>> devices_;
+  std::unique_ptr<SimulatedDrives> drives_;
   std::unique_ptr<Initiator> initiator_;
-
- private:
-  unsigned poll() override {
-    unsigned commands = 0;
-    for (auto& [address, device] : devices_) commands += device->step();
-    return commands;
-  }
-  bool arm() override { return true; }
 };
 
 TEST_F(LibraryPcieTest, ProbingWithoutAnIdFindsWhatVfioHas) {
   plug(kSecond);
   plug(kFirst);
-  plug("0000:03:00.0", "nvme");
-  plug("0000:04:00.0", "vfio-pci", "0x020000");
+  drives_->plug("0000:03:00.0", {}, "nvme");
+  drives_->plug("0000:04:00.0", {}, "vfio-pci", "0x020000");
   std::vector<std::string> offered;
   std::vector<std::string> attached;
   ProbeCallbacks callbacks;
@@ -230,16 +179,6 @@ TEST_F(LibraryPcieTest, ProbingWithoutAnIdFindsWhatVfioHas) {
   std::ranges::sort(attached);
   EXPECT_EQ(attached, offered);
   EXPECT_EQ(initiator_->attached().size(), 2u);
-}
-
-TEST_F(LibraryPcieTest, WhatIsNotThereFailsBySaying) {
-  std::string reason;
-  ProbeCallbacks callbacks;
-  callbacks.attach_fail = [&reason](const TransportId&, const Error& error) {
-    reason = error.text;
-  };
-  ASSERT_TRUE(initiator_->probe(id_of(kFirst), callbacks));
-  EXPECT_EQ(reason, "there is nothing at " + kFirst);
 }
 
 TEST_F(LibraryPcieTest, MemoryOfAnyKindGoesThereAndBack) {
@@ -262,7 +201,7 @@ TEST_F(LibraryPcieTest, ARegionOfTheShardIsNotCopied) {
   ASSERT_TRUE(region);
   DmaEntry entry(*region);
   shard_->reactor().dma_catalog().add(entry);
-  const std::size_t before = devices_[kFirst]->mapping_count();
+  const std::size_t before = drive().mapping_count();
   for (const std::size_t size : {4096u, 65536u, 131072u}) {
     iovec iov{region->data() + 4096, size};
     std::memset(iov.iov_base, static_cast<int>(size >> 12), size);
@@ -276,15 +215,15 @@ TEST_F(LibraryPcieTest, ARegionOfTheShardIsNotCopied) {
     ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
     EXPECT_EQ(region->data()[4096 + size - 1], static_cast<std::byte>(size >> 12));
   }
-  EXPECT_EQ(devices_[kFirst]->mapping_count(), before + 2) << "the region and its list";
+  EXPECT_EQ(drive().mapping_count(), before + 2) << "the region and its list";
   shard_->reactor().dma_catalog().remove(entry);
-  EXPECT_EQ(devices_[kFirst]->mapping_count(), before);
+  EXPECT_EQ(drive().mapping_count(), before);
 }
 
 TEST_F(LibraryPcieTest, PiecesAtOddPlacesGoBySglsWhereThereAreAny) {
   for (const bool sgl : {false, true}) {
     const std::string& address = sgl ? kSecond : kFirst;
-    plug(address, "vfio-pci", "0x010802", sgl);
+    plug(address, {.sgl = sgl});
     const Result<Controller*> controller = initiator_->connect(id_of(address));
     ASSERT_TRUE(controller) << controller.error().text;
     auto queue = (*controller)->allocate_io_queue_pair();
@@ -312,13 +251,13 @@ TEST_F(LibraryPcieTest, PiecesAtOddPlacesGoBySglsWhereThereAreAny) {
     ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
     EXPECT_TRUE(write.status.ok() && read.status.ok());
     EXPECT_TRUE(std::ranges::equal(region->span(), pattern));
-    EXPECT_EQ(devices_[address]->sgl_commands(), sgl ? 2u : 0u);
+    EXPECT_EQ(drives_->at(address).sgl_commands(), sgl ? 2u : 0u);
     shard_->reactor().dma_catalog().remove(entry);
   }
 }
 
 TEST_F(LibraryPcieTest, PrioritiesReachTheDrive) {
-  plug_one_of(kFirst, {.size_blocks = 4096, .weighted = true});
+  plug(kFirst, {.weighted = true});
   ProbeCallbacks callbacks;
   Controller* controller = nullptr;
   callbacks.probe = [](const TransportId&, ControllerOptions& options) {
@@ -337,7 +276,7 @@ TEST_F(LibraryPcieTest, PrioritiesReachTheDrive) {
                                        QueuePriority::kMedium, QueuePriority::kLow}) {
     auto queue = controller->allocate_io_queue_pair({.priority = priority});
     ASSERT_TRUE(queue) << queue.error().text;
-    EXPECT_EQ(devices_[kFirst]->priority_of((*queue)->qid()), static_cast<std::uint8_t>(priority));
+    EXPECT_EQ(drive().priority_of((*queue)->qid()), static_cast<std::uint8_t>(priority));
     std::vector<std::byte> data = noise(4096, 3);
     EXPECT_TRUE(comes_back(**queue, data, 3, 1));
     queues.push_back(std::move(*queue));
@@ -348,7 +287,7 @@ TEST_F(LibraryPcieTest, SubmissionQueuesInTheControllersOwnMemory) {
   for (const bool old : {false, true}) {
     SCOPED_TRACE(old);
     const std::string& address = old ? kSecond : kFirst;
-    plug_one_of(address, {.size_blocks = 4096, .own_memory_bytes = 8192, .old_memory = old});
+    plug(address, {.own_memory_bytes = 8192, .old_memory = old});
     ProbeCallbacks callbacks;
     Controller* controller = nullptr;
     callbacks.probe = [](const TransportId&, ControllerOptions& options) {
@@ -364,22 +303,22 @@ TEST_F(LibraryPcieTest, SubmissionQueuesInTheControllersOwnMemory) {
     for (int i = 0; i < 3; i++) {
       auto queue = controller->allocate_io_queue_pair();
       ASSERT_TRUE(queue) << queue.error().text;
-      const std::uint64_t before = devices_[address]->own_fetches();
+      const std::uint64_t before = drives_->at(address).own_fetches();
       std::vector<std::byte> data = noise(12288, 3);
       for (int round = 0; round < 40; round++) {
         EXPECT_TRUE(comes_back(**queue, data, 3, 1));
       }
-      EXPECT_EQ(devices_[address]->own_fetches() - before, i < 2 ? 80u : 0u);
+      EXPECT_EQ(drives_->at(address).own_fetches() - before, i < 2 ? 80u : 0u);
       queues.push_back(std::move(*queue));
     }
     // Their room is free again when they are gone.
     queues.clear();
     auto again = controller->allocate_io_queue_pair();
     ASSERT_TRUE(again) << again.error().text;
-    const std::uint64_t before = devices_[address]->own_fetches();
+    const std::uint64_t before = drives_->at(address).own_fetches();
     std::vector<std::byte> data = noise(4096, 4);
     EXPECT_TRUE(comes_back(**again, data, 3, 1));
-    EXPECT_EQ(devices_[address]->own_fetches() - before, 2u);
+    EXPECT_EQ(drives_->at(address).own_fetches() - before, 2u);
   }
 }
 
@@ -422,48 +361,11 @@ TEST_F(LibraryPcieTest, APollGroupServesQueuePairsOfTwoDrives) {
   }
 }
 
-TEST_F(LibraryPcieTest, InjectedErrorsComeBackAndThenTheRealThing) {
-  Controller* controller = attach();
-  auto queue = controller->allocate_io_queue_pair();
-  ASSERT_TRUE(queue) << queue.error().text;
-  const auto status = spec::NvmeStatus::make(spec::GenericStatus::kInvalidField, true);
-  (*queue)->inject_error({.opcode = static_cast<std::uint8_t>(spec::NvmOpcode::kRead),
-                          .count = 2,
-                          .status = status,
-                          .do_not_submit = true});
-  std::vector<std::byte> data(4096);
-  const iovec iov{data.data(), data.size()};
-  for (int i = 0; i < 3; i++) {
-    Ended ended;
-    ASSERT_EQ(submit(**queue, command::read(1, 0, 1), &iov, 1, ended), 0);
-    ASSERT_TRUE(poll_until(**queue, [&] { return ended.done; }));
-    EXPECT_EQ(ended.status.ok(), i == 2);
-  }
-}
-
-TEST_F(LibraryPcieTest, AResetDisconnectsAndTheQueuePairReconnects) {
-  Controller* controller = attach();
-  auto queue = controller->allocate_io_queue_pair();
-  ASSERT_TRUE(queue) << queue.error().text;
-  std::vector<std::byte> data = noise(4096, 9);
-  ASSERT_TRUE(comes_back(**queue, data, 3, 1));
-  for (int round = 0; round < 20; round++) {
-    std::optional<Status> reset;
-    controller->reset([&reset](Status status) { reset = std::move(status); });
-    ASSERT_TRUE(poll_until(**queue, [&] { return reset.has_value(); }));
-    ASSERT_TRUE(*reset) << reset->error().text;
-    EXPECT_EQ((*queue)->failure(), QueueFailure::kReset);
-    ASSERT_EQ((*queue)->reconnect(), 0);
-    ASSERT_TRUE((*queue)->wait_connected());
-    ASSERT_TRUE(comes_back(**queue, data, 3, 1));
-  }
-}
-
 TEST_F(LibraryPcieTest, AnAbortEndsTheCommandAtTheDrive) {
   Controller* controller = attach();
   auto queue = controller->allocate_io_queue_pair();
   ASSERT_TRUE(queue) << queue.error().text;
-  devices_[kFirst]->hold_io = true;
+  drive().hold_io = true;
   std::vector<std::byte> data(4096);
   const iovec iov{data.data(), data.size()};
   std::vector<Ended> ended(8);
@@ -476,26 +378,10 @@ TEST_F(LibraryPcieTest, AnAbortEndsTheCommandAtTheDrive) {
   EXPECT_TRUE(ended[5].status.is(spec::GenericStatus::kAbortRequested));
   EXPECT_EQ(std::ranges::count_if(ended, [](const Ended& each) { return each.done; }), 1);
   EXPECT_EQ(controller->abort_tagged(**queue, &data), -ENOENT);
-  devices_[kFirst]->hold_io = false;
+  drive().hold_io = false;
   ASSERT_TRUE(poll_until(
       **queue, [&] { return std::ranges::all_of(ended, [](auto& each) { return each.done; }); }));
   EXPECT_TRUE(ended[0].status.ok());
-}
-
-TEST_F(LibraryPcieTest, AFormatLeavesNothing) {
-  Controller* controller = attach();
-  auto queue = controller->allocate_io_queue_pair();
-  ASSERT_TRUE(queue) << queue.error().text;
-  std::vector<std::byte> data = noise(8192, 13);
-  ASSERT_TRUE(comes_back(**queue, data, 9, 1));
-  EXPECT_TRUE(admin(*controller, command::format({.nsid = 1})).status.ok());
-  rescan(*controller);
-  Ended read;
-  const iovec iov{data.data(), data.size()};
-  ASSERT_EQ(submit(**queue, command::read(1, 9, 2), &iov, 1, read), 0);
-  ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
-  EXPECT_TRUE(std::ranges::all_of(data, [](std::byte each) { return each == std::byte{0}; }));
-  EXPECT_FALSE(admin(*controller, command::format({.nsid = 7})).status.ok());
 }
 
 TEST_F(LibraryPcieTest, NamespacesAreMadeAttachedAndDeleted) {
@@ -533,7 +419,7 @@ TEST_F(LibraryPcieTest, NamespacesAreMadeAttachedAndDeleted) {
   EXPECT_EQ(controller->find_namespace(nsid), nullptr);
   EXPECT_TRUE(admin(*controller, command::delete_namespace(nsid)).status.ok());
   EXPECT_FALSE(admin(*controller, command::delete_namespace(nsid)).status.ok());
-  EXPECT_EQ(devices_[kFirst]->namespace_count(), 1u);
+  EXPECT_EQ(drive().namespace_count(), 1u);
 }
 
 // A device that breaks the rules ends the connection and nothing else; a reset mends it.
@@ -546,7 +432,7 @@ TEST_F(LibraryPcieTest, FaultsEndTheCommandOnceEach) {
   for (const DeviceFault fault : {DeviceFault::kWrongCid, DeviceFault::kWrongQueue,
                                   DeviceFault::kTwice, DeviceFault::kFatal, DeviceFault::kGone}) {
     SCOPED_TRACE(static_cast<int>(fault));
-    devices_[kFirst]->arm_fault(fault, 5);
+    drive().arm_fault(fault, 5);
     std::vector<Ended> ended(12);
     for (std::size_t i = 0; i < ended.size(); i++) {
       ASSERT_EQ(submit(**queue, command::write(1, i, 1), &iov, 1, ended[i]), 0);
@@ -555,8 +441,8 @@ TEST_F(LibraryPcieTest, FaultsEndTheCommandOnceEach) {
       return std::ranges::all_of(ended, [](const Ended& each) { return each.done; }) &&
              (*queue)->state() != QueueState::kLive;
     }));
-    EXPECT_TRUE(devices_[kFirst]->struck());
-    if (devices_[kFirst]->gone()) devices_[kFirst]->revive();
+    EXPECT_TRUE(drive().struck());
+    if (drive().gone()) drive().revive();
     std::optional<Status> reset;
     controller->reset([&reset](Status status) { reset = std::move(status); });
     ASSERT_TRUE(poll_until(**queue, [&] { return reset.has_value(); }));
@@ -571,6 +457,34 @@ TEST_F(LibraryPcieTest, FaultsEndTheCommandOnceEach) {
     ASSERT_TRUE(comes_back(**queue, data, 3, 1));
   }
 }
+
+// The suite on a simulated drive.
+class SimulatedPlace final : public test::SuitePlace {
+ public:
+  SimulatedPlace() {
+    formats = true;
+    threads = false;
+    interrupts = false;
+  }
+  std::unique_ptr<Initiator> make_initiator(Shard& shard,
+                                            const ControllerOptions& defaults) override {
+    drives_ = std::make_unique<SimulatedDrives>(shard);
+    drives_->plug(kAddress, {.size_blocks = 4096, .out_of_order = true});
+    return drives_->make_initiator(defaults);
+  }
+  TransportId id() const override { return SimulatedDrives::id_of(kAddress); }
+  std::optional<TransportId> probe_id() const override { return std::nullopt; }
+  TransportId nowhere() const override { return SimulatedDrives::id_of("0000:09:00.0"); }
+
+ private:
+  static inline const std::string kAddress = "0000:01:00.0";
+  std::unique_ptr<SimulatedDrives> drives_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Simulated, LibrarySuite,
+                         testing::Values([]() -> std::unique_ptr<test::SuitePlace> {
+                           return std::make_unique<SimulatedPlace>();
+                         }));
 
 }  // namespace
 }  // namespace nvublk::nvme::pcie

@@ -1,15 +1,12 @@
-// The library as an application uses it, over RDMA, against the target that the environment names:
-// RDMA_ADDRESS, RDMA_PORT and RDMA_NQN, whose namespace 1 has blocks of 512 bytes.
+// What the library does over RDMA and not over other transports, and its suite, against the target
+// that the environment names: RDMA_ADDRESS, RDMA_PORT and RDMA_NQN, whose namespace 1 has blocks of
+// 512 bytes.
 
 #include <algorithm>
-#include <array>
-#include <atomic>
-#include <cerrno>
 #include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -19,10 +16,13 @@
 #include "nvme/namespace_io.h"
 #include "nvme/poll_group.h"
 #include "nvme/rdma/rdma_statistics.h"
+#include "nvme/suite/library_suite.h"
 #include "nvme/transport_factory.h"
 
 namespace nvublk::nvme {
 namespace {
+
+using test::LibrarySuite;
 
 constexpr std::uint32_t kBlock = 512;
 
@@ -30,6 +30,16 @@ std::string environment(const char* name) {
   const char* value = std::getenv(name);
   EXPECT_NE(value, nullptr) << name;
   return value != nullptr ? value : "";
+}
+
+TransportId id_of(const std::string& subnqn) {
+  TransportId id;
+  id.trtype = Trtype::kRdma;
+  id.traddr = environment("RDMA_ADDRESS");
+  id.trsvcid = environment("RDMA_PORT");
+  id.subnqn = subnqn;
+  EXPECT_TRUE(id.complete());
+  return id;
 }
 
 struct Io {
@@ -93,17 +103,8 @@ class RdmaGuestTest : public testing::Test {
     shard_.reset();
   }
 
-  static TransportId id(const std::string& subnqn) {
-    TransportId result;
-    result.trtype = Trtype::kRdma;
-    result.traddr = environment("RDMA_ADDRESS");
-    result.trsvcid = environment("RDMA_PORT");
-    result.subnqn = subnqn;
-    EXPECT_TRUE(result.complete());
-    return result;
-  }
   Controller* connect() {
-    const Result<Controller*> controller = initiator_->connect(id(environment("RDMA_NQN")));
+    const Result<Controller*> controller = initiator_->connect(id_of(environment("RDMA_NQN")));
     EXPECT_TRUE(controller) << (controller ? "" : controller.error().text);
     return controller ? *controller : nullptr;
   }
@@ -118,32 +119,6 @@ class RdmaGuestTest : public testing::Test {
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<Initiator> initiator_;
 };
-
-TEST_F(RdmaGuestTest, WritesAndReadsBack) {
-  Controller* controller = connect();
-  ASSERT_NE(controller, nullptr);
-  auto queue = controller->allocate_io_queue_pair();
-  ASSERT_TRUE(queue) << queue.error().text;
-  std::vector<Io> ios(500);  // more than the depth
-  for (std::size_t i = 0; i < ios.size(); i++) {
-    std::ranges::fill(ios[i].data, static_cast<std::byte>(i));
-    ASSERT_EQ((*queue)->submit(ios[i].make(command::write(1, i, 1))), 0);
-  }
-  const auto all_done = [&ios] { return std::ranges::all_of(ios, &Io::done); };
-  ASSERT_TRUE(process_until(**queue, all_done));
-  for (std::size_t i = 0; i < ios.size(); i++) {
-    EXPECT_TRUE(ios[i].status.ok());
-    ios[i].done = false;
-    std::ranges::fill(ios[i].data, std::byte{0});
-    ASSERT_EQ((*queue)->submit(ios[i].make(command::read(1, i, 1))), 0);
-  }
-  ASSERT_TRUE(process_until(**queue, all_done));
-  for (std::size_t i = 0; i < ios.size(); i++) {
-    EXPECT_EQ(ios[i].data, std::vector<std::byte>(kBlock, static_cast<std::byte>(i)));
-  }
-  EXPECT_LT(counted(*shard_, "send_doorbells"), counted(*shard_, "send_requests"))
-      << "what is submitted in one turn is posted at once";
-}
 
 // Whole regions are registered once; nothing of them is copied.
 TEST_F(RdmaGuestTest, MemoryOfTheCatalogIsUsedWhereItIs) {
@@ -215,33 +190,6 @@ TEST_F(RdmaGuestTest, OtherMemoryIsCopied) {
   EXPECT_GT(counted(*shard_, "copies"), 0u);
 }
 
-TEST_F(RdmaGuestTest, QueuePairsBelongToTheThreadThatAllocatedThem) {
-  Controller* controller = connect();
-  ASSERT_NE(controller, nullptr);
-  std::atomic<int> finished{0};
-  std::vector<std::thread> threads;
-  for (std::uint64_t t = 0; t < 2; t++) {
-    threads.emplace_back([&, t] {
-      const std::unique_ptr<Shard> shard = adopt();
-      {
-        auto queue = controller->allocate_io_queue_pair();
-        EXPECT_TRUE(queue) << queue.error().text;
-        std::vector<Io> ios(100);
-        for (std::size_t i = 0; queue && i < ios.size(); i++) {
-          EXPECT_EQ((*queue)->submit(ios[i].make(command::write(1, t * 100 + i, 1))), 0);
-        }
-        EXPECT_TRUE(queue &&
-                    process_until(**queue, [&ios] { return std::ranges::all_of(ios, &Io::done); }));
-      }
-      finished++;
-    });
-  }
-  while (finished.load() < 2 && controller->process_admin_completions() >= 0) {
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(finished.load(), 2);
-}
-
 TEST_F(RdmaGuestTest, APollGroupPollsOneCompletionQueue) {
   Controller* controller = connect();
   ASSERT_NE(controller, nullptr);
@@ -277,53 +225,42 @@ TEST_F(RdmaGuestTest, APollGroupPollsOneCompletionQueue) {
   EXPECT_GT(counted(*shard_, "completions"), 64u);
   EXPECT_GE(counted(*shard_, "polls"), counted(*shard_, "idle_polls"));
   EXPECT_GT(counted(*shard_, "receive_doorbells"), 0u);
+  EXPECT_LT(counted(*shard_, "send_doorbells"), counted(*shard_, "send_requests"))
+      << "what is submitted in one turn is posted at once";
   queues.clear();
   EXPECT_EQ(group.destroy(), 0);
 }
 
-TEST_F(RdmaGuestTest, AResetBringsTheQueuePairBack) {
-  Controller* controller = connect();
-  ASSERT_NE(controller, nullptr);
-  auto queue = controller->allocate_io_queue_pair();
-  ASSERT_TRUE(queue) << queue.error().text;
-  bool done = false;
-  controller->reset([&done](Status status) {
-    EXPECT_TRUE(status) << (status ? "" : status.error().text);
-    done = true;
-  });
-  const Instant limit = Clock::now() + seconds(60);
-  while (!done && Clock::now() < limit) controller->process_admin_completions();
-  ASSERT_TRUE(done);
-  while ((*queue)->reconnect() != 0 && Clock::now() < limit) (*queue)->process_completions();
-  EXPECT_TRUE((*queue)->wait_connected());
-  Io io;
-  ASSERT_EQ((*queue)->submit(io.make(command::read(1, 0, 1))), 0);
-  EXPECT_TRUE(process_until(**queue, [&io] { return io.done; }));
-  EXPECT_TRUE(io.status.ok());
-}
+// The suite on the target.
+class RdmaPlace final : public test::SuitePlace {
+ public:
+  ~RdmaPlace() override {
+    EXPECT_EQ(counted(*shard_, "completion_queues"), 0u)
+        << "the last queue pair takes the device along";
+  }
+  std::unique_ptr<Initiator> make_initiator(Shard& shard,
+                                            const ControllerOptions& defaults) override {
+    shard_ = &shard;
+    return std::make_unique<Initiator>(shard, make_transport, defaults);
+  }
+  TransportId id() const override { return id_of(environment("RDMA_NQN")); }
+  std::optional<TransportId> probe_id() const override {
+    return id_of("nqn.2014-08.org.nvmexpress.discovery");
+  }
+  TransportId nowhere() const override {
+    TransportId wrong = id();
+    wrong.trsvcid = "9";
+    return wrong;
+  }
 
-TEST_F(RdmaGuestTest, DiscoveryAttachesTheSubsystem) {
-  std::vector<std::string> attached;
-  std::vector<std::string> failed;
-  ProbeCallbacks callbacks;
-  callbacks.attach = [&](const TransportId& found, Controller&, const ControllerOptions&) {
-    attached.push_back(found.subnqn);
-  };
-  callbacks.attach_fail = [&](const TransportId&, const Error& error) {
-    failed.push_back(error.text);
-  };
-  EXPECT_TRUE(initiator_->probe(id("nqn.2014-08.org.nvmexpress.discovery"), callbacks));
-  EXPECT_NE(std::ranges::find(attached, environment("RDMA_NQN")), attached.end());
-  EXPECT_TRUE(failed.empty()) << failed.front();
-}
+ private:
+  Shard* shard_ = nullptr;
+};
 
-TEST_F(RdmaGuestTest, APortWhereNobodyListensIsAnError) {
-  TransportId wrong = id(environment("RDMA_NQN"));
-  wrong.trsvcid = "9";
-  const Result<Controller*> controller = initiator_->connect(wrong);
-  ASSERT_FALSE(controller);
-  EXPECT_EQ(controller.error().code, ErrorCode::kUnreachable) << controller.error().text;
-}
+INSTANTIATE_TEST_SUITE_P(Rdma, LibrarySuite,
+                         testing::Values([]() -> std::unique_ptr<test::SuitePlace> {
+                           return std::make_unique<RdmaPlace>();
+                         }));
 
 }  // namespace
 }  // namespace nvublk::nvme

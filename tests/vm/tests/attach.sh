@@ -79,8 +79,10 @@ if [ "${VM_FULL-}" = 1 ]; then
 else
   try_variant brd 1
   try_variant null512 2 -g -G
-  try_variant null4096 2
-  try_variant file 1 -G
+  if [ -z "${VM_BRIEF-}" ]; then
+    try_variant null4096 2
+    try_variant file 1 -G
+  fi
 fi
 
 target_id="trtype:TCP adrfam:IPv4 traddr:$kAddress trsvcid:$kPort subnqn:$kNqn:brd"

@@ -28,10 +28,11 @@ check_file_system() {
   esac
 }
 
-# 150 files of sizes around the block sizes, with their checksums.
+# Files of sizes around the block sizes, with their checksums.
 write_tree() {
-  local n folder
-  for ((n = 0; n < 150; n++)); do
+  local n folder count
+  count=$(extent 50 150 150)
+  for ((n = 0; n < count; n++)); do
     folder=$mount_point/tree/$((n % 7))/$((n % 5))
     mkdir -p "$folder" && head -c $((n * 397)) /dev/urandom >"$folder/$n" || return 1
   done

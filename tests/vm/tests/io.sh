@@ -55,7 +55,7 @@ require "the modules load" load_modules ublk_drv nvmet-tcp
 require "the target starts" start_usual_target 64
 require "the daemon starts" start_daemon
 try_device brd 2
-try_device null4096 1 -g -G
+[ -n "${VM_BRIEF-}" ] || try_device null4096 1 -g -G
 if [ "${VM_FULL-}" = 1 ]; then
   try_device null512 1 -G
   try_device null512 2 -g

@@ -225,8 +225,8 @@ plug() { qmp device_add '{"driver": "nvme", "id": "nvme1", "bus": "slot1", "driv
   "serial": "'"$1"'", "max_ioqpairs": "8"}'; }
 check "attach with --hotplug" attach -t pcie -a "$other" --hotplug -c 1
 fio --name=load --filename="${devices[0]}" --rw=randwrite --bs=4k --iodepth=16 --direct=1 \
-  --ioengine=io_uring --size=256m --verify=crc32c --verify_backlog=4096 --output=/tmp/load.out \
-  >/tmp/load.err 2>&1 &
+  --ioengine=io_uring --size="$(extent 96m 256m 256m)" --verify=crc32c --verify_backlog=4096 \
+  --output=/tmp/load.out >/tmp/load.err 2>&1 &
 load_pid=$!
 check "fio writes" wait_until 30 many_writes
 check "the drive is pulled out" qmp device_del '{"id": "nvme1"}'
