@@ -7,6 +7,7 @@
 #include <optional>
 
 #include <linux/mempolicy.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,7 +15,8 @@ namespace nvublk {
 
 namespace {
 
-constexpr int kMaxCpu = 1 << 16;
+/// As many as a cpu_set_t has room for.
+constexpr int kMaxCpu = CPU_SETSIZE;
 constexpr int kMaxNode = 1024;
 
 std::optional<int> number(std::string_view text, int limit) {
@@ -33,10 +35,11 @@ std::vector<int> parse_cpu_list(std::string_view text) {
     text.remove_suffix(1);
   }
   std::vector<int> cpus;
-  while (!text.empty()) {
+  for (bool more = !text.empty(); more;) {
     const std::size_t comma = text.find(',');
     const std::string_view range = text.substr(0, comma);
-    text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+    more = comma != std::string_view::npos;
+    text.remove_prefix(more ? comma + 1 : text.size());
     const std::size_t dash = range.find('-');
     const auto first = number(range.substr(0, dash), kMaxCpu);
     const auto last =

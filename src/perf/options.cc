@@ -5,7 +5,7 @@
 #include <limits>
 #include <optional>
 
-#include <sched.h>
+#include "engine/numa.h"
 
 namespace nvublk::perf {
 
@@ -36,34 +36,7 @@ std::optional<std::uint64_t> number(std::string_view text, int base = 10) {
   return error == std::errc{} && stop == end && !text.empty() ? std::optional(value) : std::nullopt;
 }
 
-// "3" or "2-5".
-bool add_range(std::string_view text, std::vector<int>& cores) {
-  const std::size_t dash = text.find('-');
-  const auto first = number(text.substr(0, dash));
-  const auto last = dash == std::string_view::npos ? first : number(text.substr(dash + 1));
-  if (!first || !last || *first > *last || *last >= CPU_SETSIZE) {
-    return false;
-  }
-  for (std::uint64_t core = *first; core <= *last; core++) {
-    cores.push_back(static_cast<int>(core));
-  }
-  return true;
-}
-
-bool add_list(std::string_view text, std::vector<int>& cores) {
-  while (true) {
-    const std::size_t comma = text.find(',');
-    if (!add_range(text.substr(0, comma), cores)) {
-      return false;
-    }
-    if (comma == std::string_view::npos) {
-      return true;
-    }
-    text.remove_prefix(comma + 1);
-  }
-}
-
-bool add_mask(std::string_view text, std::vector<int>& cores) {
+void add_mask(std::string_view text, std::vector<int>& cores) {
   if (text.starts_with("0x") || text.starts_with("0X")) {
     text.remove_prefix(2);
   }
@@ -73,7 +46,6 @@ bool add_mask(std::string_view text, std::vector<int>& cores) {
       cores.push_back(core);
     }
   }
-  return mask.has_value();
 }
 
 }  // namespace
@@ -101,8 +73,12 @@ std::string_view pattern_name(Pattern pattern) {
 Result<std::vector<int>> parse_cores(std::string_view text) {
   std::vector<int> cores;
   const bool list = text.starts_with('[') && text.ends_with(']') && text.size() > 2;
-  const bool good = list ? add_list(text.substr(1, text.size() - 2), cores) : add_mask(text, cores);
-  if (!good || cores.empty()) {
+  if (list) {
+    cores = parse_cpu_list(text.substr(1, text.size() - 2));
+  } else {
+    add_mask(text, cores);
+  }
+  if (cores.empty()) {
     return fail(
         ErrorCode::kInvalidArgument,
         quoted(text) + " names no CPUs; write a mask such as 0x3, or a list such as [0,2-3]");

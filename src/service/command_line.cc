@@ -166,7 +166,9 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
 
 void add_queue_options(CLI::App& app, Words& words) {
   nvme::ControllerOptions& options = words.request.controller;
-  app.add_option("-i,--nr-io-queues", options.io_queues, "I/O queues (default: one per I/O shard)")
+  app.add_option(
+         "-i,--nr-io-queues", options.io_queues,
+         "I/O queues (default: one per I/O shard; for a local drive, per shard on its node)")
       ->type_name("N")
       ->check(CLI::Range(1, 65535));
   app.add_option("-Q,--queue-size", options.queue_size, "Commands per I/O queue (default: 128)")

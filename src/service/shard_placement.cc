@@ -25,12 +25,15 @@ ShardPlacement::ShardPlacement(const ShardSet& all, ShardLoad& load, int numa_no
   const auto near = [numa_node](const Shard* shard) {
     return numa_node != kNoNumaNode && shard->numa_node() == numa_node;
   };
-  const auto near_count = static_cast<unsigned>(std::ranges::count_if(all.io, near));
-  const std::size_t most = near_count != 0 && queues == 0 ? near_count : all.io.size();
+  std::size_t count = queues;
+  if (queues == 0) {
+    const auto there = static_cast<std::size_t>(std::ranges::count_if(all.io, near));
+    count = there != 0 ? there : all.io.size();
+  }
   std::ranges::sort(shards_.io, {}, [&](const Shard* shard) {
     return std::tuple(!near(shard), load.queues(shard->id()), shard->id());
   });
-  shards_.io.resize(queues == 0 ? most : std::min<std::size_t>(queues, most));
+  shards_.io.resize(std::min(count, all.io.size()));
   for (const Shard* shard : shards_.io) {
     load_.add(shard->id());
   }

@@ -40,7 +40,7 @@ TEST(CpuList, IsRanges) {
 
 TEST(CpuList, NamesNoneWhereItIsNone) {
   for (const char* text :
-       {"", "\n", "x", "1-", "-1", "3-1", "1,,2", "1-2-3", "99999999999", "0-9999999"}) {
+       {"", "\n", "x", "1-", "-1", "3-1", "1,,2", "1,", "1-2-3", "99999999999", "0-9999999"}) {
     EXPECT_TRUE(parse_cpu_list(text).empty()) << text;
   }
 }

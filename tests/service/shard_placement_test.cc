@@ -1,7 +1,6 @@
 #include "service/shard_placement.h"
 
 #include <memory>
-#include <optional>
 
 #include <gtest/gtest.h>
 
