@@ -3,6 +3,7 @@
 #include <exception>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -28,7 +29,7 @@ const std::map<std::string, LogLevel> kLevels = {{"debug", LogLevel::kDebug},
 struct Words {
   std::string mode = "adaptive";
   std::string log_level = "info";
-  unsigned spin_us = 50;
+  std::optional<unsigned> spin_us;
   unsigned stop_timeout_s = 10;
 };
 
@@ -50,7 +51,8 @@ void add_options(CLI::App& app, nvublk::service::DaemonOptions& options, Words& 
       ->check(CLI::IsMember({"busy", "adaptive", "interrupt"}));
   app.add_option(
          "--spin-us", words.spin_us,
-         "adaptive: microseconds to go on polling after the last event, at most (default: 50)")
+         "adaptive: microseconds to go on polling for an application's next request, at most; five "
+         "times as many for a device's answer (default: by what waking up costs here, 50 to 1000)")
       ->type_name("N")
       ->check(CLI::Range(0, 1000000));
   app.add_option("--log-level", words.log_level, "debug, info, warning or error (default: info)")
@@ -86,7 +88,9 @@ int main(int argc, char** argv) {
     }
     options.shards.mode = kModes.at(words.mode);
     options.log_level = kLevels.at(words.log_level);
-    options.shards.spin = nvublk::microseconds(words.spin_us);
+    if (words.spin_us) {
+      options.shards.spin = nvublk::microseconds(*words.spin_us);
+    }
     options.stop_timeout = nvublk::seconds(words.stop_timeout_s);
     options.socket_path = nvublk::service::absolute_path(options.socket_path);
     if (options.run_directory.empty()) {

@@ -90,7 +90,7 @@ void Reactor::turn(bool may_sleep) {
   turning_ = true;
   turns_.add();
   now_ = clock();
-  adapt_spin();
+  spin_.after_sleep(now_ - last_progress_);
   unsigned progress = 0;
   // 1 mailbox
   progress += mailbox_.deliver();
@@ -169,7 +169,7 @@ bool Reactor::may_sleep_now() {
   if (options_.mode == IdleMode::kBusy || options_.simulated_time != nullptr) {
     return false;
   }
-  if (options_.mode == IdleMode::kAdaptive && now_ - last_progress_ < spin_) {
+  if (options_.mode == IdleMode::kAdaptive && spin_.spin(now_ - last_progress_, in_flight_)) {
     return false;
   }
   // Progress in this turn is no reason to stay awake: what is prepared leaves in the same
@@ -182,27 +182,13 @@ bool Reactor::may_sleep_now() {
   return mailbox_.prepare_sleep();
 }
 
-// Spinning pays if it finds the next event before a sleep would have begun: when it did not, the
-// time is better spent by whoever is to bring that event, on the same CPU maybe.
-void Reactor::adapt_spin() {
-  if (!slept_) {
-    return;
-  }
-  slept_ = false;
-  if (now_ - last_progress_ < options_.spin) {
-    spin_ = std::min(options_.spin, spin_ * 2 + options_.spin / 8);
-  } else {
-    spin_ = spin_ < options_.spin / 8 ? Duration::zero() : spin_ / 2;
-  }
-}
-
 void Reactor::enter(bool progress, bool may_sleep) {
   if (progress) {
     last_progress_ = now_;
   }
   if (may_sleep && !(progress && awake_on_progress_) && may_sleep_now()) {
     sleeps_.add();
-    slept_ = true;
+    spin_.before_sleep(in_flight_);
     ring_->enter(timers_.next_deadline());
     mailbox_.awake();
     return;

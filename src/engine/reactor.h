@@ -14,6 +14,7 @@
 #include "engine/dma_catalog.h"
 #include "engine/intrusive_list.h"
 #include "engine/mailbox.h"
+#include "engine/spin_policy.h"
 #include "engine/timer_queue.h"
 #include "engine/uring.h"
 
@@ -79,8 +80,8 @@ struct QuietOp : RingOp, ListHook<QuietTag> {
 
 enum class IdleMode : std::uint8_t {
   kBusy,       ///< never sleeps
-  kAdaptive,   ///< spins for a short while after an event if the next one mostly comes in it
-  kInterrupt,  ///< never spins: submits and sleeps in one call
+  kAdaptive,   ///< polls for a short while after an event if the next one mostly comes in it
+  kInterrupt,  ///< never polls: submits and sleeps in one call
 };
 
 /// "busy", "adaptive" or "interrupt".
@@ -90,8 +91,9 @@ class Reactor {
  public:
   struct Options {
     IdleMode mode = IdleMode::kAdaptive;
-    Duration spin =
-        microseconds(50);  ///< adaptive: how long after the last event to go on spinning, at most
+    /// Adaptive: how long after the last event to go on polling, at most, when nothing is in
+    /// flight; SpinPolicy says how long when something is.
+    Duration spin = microseconds(50);
     Uring::Options ring{};
     /// In simulations: the time, which whoever turns the reactor moves; it never sleeps then. Null:
     /// the monotonic clock's.
@@ -175,6 +177,7 @@ class Reactor {
   void post(Message& message) { mailbox_.post(message); }
 
   IdleMode mode() const { return options_.mode; }
+  Duration spin() const { return options_.spin; }
   /// Any thread; may be a moment old.
   Counters counters() const;
 
@@ -197,7 +200,6 @@ class Reactor {
   void flush_all();
   void enter(bool progress, bool may_sleep);
   bool may_sleep_now();
-  void adapt_spin();
 
   Options options_;
   std::unique_ptr<Uring> ring_;
@@ -213,8 +215,7 @@ class Reactor {
   bool awake_on_progress_ = false;
   Instant now_;
   Instant last_progress_;
-  bool slept_ = false;  ///< in the turn before
-  Duration spin_{};     ///< adaptive: what pays now, up to Options::spin
+  SpinPolicy spin_;
   unsigned in_flight_ = 0;
   Counter turns_;
   Counter sleeps_;

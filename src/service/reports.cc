@@ -211,7 +211,9 @@ Json daemon_json(const DaemonFacts& daemon, Instant now) {
     entry["id"] = shard->id();
     entry["cpu"] = shard->cpu() >= 0 ? Json(shard->cpu()) : Json(nullptr);
     entry["numa_node"] = shard->numa_node() >= 0 ? Json(shard->numa_node()) : Json(nullptr);
+    const bool adaptive = shard->reactor().mode() == IdleMode::kAdaptive;
     entry["mode"] = idle_mode_name(shard->reactor().mode());
+    entry["spin_us"] = adaptive ? Json(shard->reactor().spin() / microseconds(1)) : Json(nullptr);
     const Reactor::Counters counters = shard->reactor().counters();
     entry["turns"] = counters.turns;
     entry["sleeps"] = counters.sleeps;

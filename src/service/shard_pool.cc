@@ -5,6 +5,8 @@
 
 #include <sched.h>
 
+#include "engine/wake_time.h"
+
 namespace nvublk::service {
 
 namespace {
@@ -69,6 +71,10 @@ Result<std::unique_ptr<ShardPool>> ShardPool::start(const Options& options) {
   const unsigned count = options.io_shards != 0 ? options.io_shards
                                                 : std::clamp(static_cast<unsigned>(cpus.size()), 1U,
                                                              kMaxDefaultShards);
+  Duration spin = options.spin.value_or(Duration::zero());
+  if (options.mode == IdleMode::kAdaptive && !options.spin) {
+    spin = spin_for(measure_wake_time());
+  }
   for (ShardPlace& place : place_shards(count, options.mode, cpus, numa_nodes())) {
     Shard::Options io;
     io.id = static_cast<unsigned>(pool->io_.size());
@@ -76,7 +82,7 @@ Result<std::unique_ptr<ShardPool>> ShardPool::start(const Options& options) {
     io.numa_node = place.numa_node;
     io.name = "nvublk-io" + std::to_string(io.id);
     io.reactor.mode = options.mode;
-    io.reactor.spin = options.spin;
+    io.reactor.spin = spin;
     auto shard = Shard::start(io);
     if (!shard) {
       return std::unexpected(std::move(shard.error()));

@@ -3,6 +3,7 @@
 // The daemon's threads: the control shard, which is the calling thread, and the I/O shards.
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,7 +31,7 @@ class ShardPool {
   struct Options {
     unsigned io_shards = 0;  ///< 0: one per CPU that we may use, at most 8
     IdleMode mode = IdleMode::kAdaptive;
-    Duration spin = microseconds(50);
+    std::optional<Duration> spin;  ///< without: by what a wake-up costs here
   };
 
   static Result<std::unique_ptr<ShardPool>> start(const Options& options);

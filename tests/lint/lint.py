@@ -96,7 +96,8 @@ WORDS = [
          "src/nvme/transport_options.h",                            # a device is opened
      )),
     (r"std::(thread|jthread|async)\b", "threads are shards", (
-        "src/target/", "src/engine/shard.", "src/engine/blocking_call.", "src/perf/worker.")),
+        "src/target/", "src/engine/shard.", "src/engine/blocking_call.", "src/engine/wake_time.",
+        "src/perf/worker.")),
     (r"\b(usleep|nanosleep|sleep_for|sleep_until|sleep)\(", "a timer, never a sleep",
      ("src/target/",)),
     (r"\bassert\(", "CHECK, which also holds in release builds", ()),

@@ -70,7 +70,7 @@ TEST_F(AttachmentsTest, StatusHasTheFieldsOfTheContract) {
   EXPECT_EQ(keys(report), "daemon controllers devices");
   EXPECT_EQ(keys(report["daemon"]), "version pid uptime_s shards");
   EXPECT_EQ(keys(report["daemon"]["shards"][0]),
-            "id cpu numa_node mode turns sleeps enters completions");
+            "id cpu numa_node mode spin_us turns sleeps enters completions");
   const Json& controller = report["controllers"][0];
   EXPECT_EQ(keys(controller),
             "name state step step_since_ms step_deadline_ms recovery policy transport_id host "

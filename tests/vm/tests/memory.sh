@@ -2,7 +2,7 @@
 # The daemon when memory is short: nothing of it is missing while it serves, and swap on its own
 # device takes what does not fit. The target is outside of the guest: one in the guest would have to
 # find memory, too.
-# With VM_FULL more than fits twice over is swapped, by several programs.
+# With VM_FULL much more is swapped, by several programs.
 # run: --memory 640M --target '--ns size=2G,bs=4096'
 set -u
 # shellcheck source=../lib.sh
@@ -12,8 +12,7 @@ clean_up() {
   nvublk detach --all --force
   stop_daemon
 } >/dev/null 2>&1
-# So much more than is free is asked for.
-readonly kTooMuchMib=${VM_TOO_MUCH_MIB:-$([ "${VM_FULL-}" = 1 ] && echo 400 || echo 24)}
+readonly kSwapMib=${VM_SWAP_MIB:-$([ "${VM_FULL-}" = 1 ] && echo 400 || echo 24)}
 readonly kHogs=${VM_HOGS:-$([ "${VM_FULL-}" = 1 ] && echo 3 || echo 1)}
 
 # The page faults of the threads that serve I/O: minor and major together.
@@ -28,20 +27,27 @@ page_faults() {
 }
 
 status_of() { grep "^$1" "/proc/$daemon_pid/status" | tr -dc 0-9; }
-free_mib() { awk '/^MemFree/ { print int($2 / 1024) }' /proc/meminfo; }
 swapped_mib() { awk 'NR > 1 { print int($4 / 1024) }' /proc/swaps; }
 
-# fill MIB: that much data, which must be the same when it is looked at again.
+# fill MIB: takes memory until so much is swapped in all, and more than there is at most; its data
+# must be the same when it is looked at again.
 fill() {
   timeout 600 python3 - "$1" <<'PYTHON'
 import os
 import sys
-random = os.urandom(1 << 20)
+kMiB = 1 << 20
+random = os.urandom(kMiB)
 def piece(number):
     content = bytearray(random)
     content[::4096] = (number & 255).to_bytes() * 256
     return content
-pieces = [piece(number) for number in range(int(sys.argv[1]))]
+def swapped_mib():
+    with open("/proc/swaps", encoding="ascii") as swaps:
+        return sum(int(line.split()[3]) // 1024 for line in swaps.readlines()[1:])
+there_are = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // kMiB
+pieces = []
+while len(pieces) < there_are + int(sys.argv[1]) and swapped_mib() < int(sys.argv[1]):
+    pieces.append(piece(len(pieces)))
 for number, found in enumerate(pieces):
     assert found == piece(number)
 PYTHON
@@ -52,7 +58,7 @@ fill_by_all() {
   local hog hogs=() now status=0
   most=0
   for ((hog = 0; hog < kHogs; hog++)); do
-    fill $(($1 / kHogs)) &
+    fill "$1" &
     hogs+=($!)
   done
   while kill -0 "${hogs[@]}" 2>/dev/null; do
@@ -85,8 +91,8 @@ require "swap is made" mkswap "$device"
 require "it is used" swapon -p 10 "$device"
 faults=$(page_faults)
 check "what needs more memory than there is ends, with its data right" \
-  fill_by_all $(($(free_mib) + kTooMuchMib))
-check "it has been swapped, $most MiB" test "$most" -ge $((kTooMuchMib / 2))
+  fill_by_all "$kSwapMib"
+check "it has been swapped, $most MiB" test "$most" -ge $((kSwapMib / 2))
 check "no part of the daemon has" test "$(status_of VmSwap)" = 0
 check_equal "it has not had a page fault" "$faults" "$(page_faults)"
 check "it lives" nvublk status

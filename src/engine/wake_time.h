@@ -1,0 +1,14 @@
+#pragma once
+
+// What it costs here to sleep: microseconds on bare metal, a hundred times as much in an emulated
+// machine. How long polling may pay depends on it.
+
+#include "engine/time.h"
+
+namespace nvublk {
+
+/// The time from waking a thread to its first instruction: the median of some rounds between the
+/// calling thread and one of its own. Takes milliseconds.
+Duration measure_wake_time();
+
+}  // namespace nvublk
