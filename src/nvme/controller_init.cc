@@ -69,7 +69,7 @@ ControllerInit::ControllerInit(const ControllerOptions& options, const Controlle
 std::span<const ControllerInit::Row> ControllerInit::rows() {
   using M = ControllerInit;
   // Steps that the rows jump back to: see keep_namespace_list, next_namespace.
-  static constexpr std::array<Row, 28> kRows = {{
+  static constexpr std::array<Row, 30> kRows = {{
       {"connect admin queue", "Base 2.1 §3.3.2.2", &M::connect_limit, &M::connect_admin,
        &M::after_connect},
       {"Fabrics Connect", "Base 2.1 §6.3", &M::connect_limit, &M::fabrics_connect, &M::keep_cntlid},
@@ -94,6 +94,10 @@ std::span<const ControllerInit::Row> ControllerInit::rows() {
       {"set host behavior", "Base 2.1 §5.1.25.1.14", &M::command_limit, &M::set_host_behavior,
        &M::keep_retry_delays, true},
       {"set host identifier", "Base 2.1 §5.1.25.1.28", &M::command_limit, &M::set_host_identifier,
+       &M::next, true},
+      {"identify I/O command sets", "Base 2.1 §5.1.13", &M::command_limit,
+       &M::identify_command_sets, &M::keep_command_sets, true},
+      {"select I/O command sets", "Base 2.1 §5.1.25", &M::command_limit, &M::select_command_sets,
        &M::next, true},
       {"identify NVM command set limits", "NVM 1.1 §4.1.5.4", &M::command_limit,
        &M::identify_nvm_controller, &M::keep_nvm_limits, true},

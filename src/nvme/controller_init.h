@@ -8,7 +8,7 @@
 //   if cc.EN { set(CC.EN=0); await RDY=0 }
 //   set(CC.EN=1); await RDY=1
 //   identify controller; host behavior; keep alive; async event configuration; queue count
-//   limits of the NVM command set; log pages and features that there are
+//   I/O command sets; limits of the NVM command set; log pages and features that there are
 //   active namespaces; each namespace, its descriptors and its status; the ANA log
 //   connect the I/O queues
 //
@@ -79,7 +79,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
                  std::vector<std::uint32_t> only = {});
 
   static std::span<const Row> rows();
-  static constexpr std::size_t kFirstNamespaceStep = 19;
+  static constexpr std::size_t kFirstNamespaceStep = 21;
   const ControllerProfile& profile() const { return profile_; }
   bool rescans() const { return rescans_; }
   /// What the controller's keep alive timer runs with at the moment, as far as is known; 0: none.
@@ -120,6 +120,9 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   std::optional<ControlAction> set_host_behavior();
   StepNext keep_retry_delays(const ControlOutcome& outcome);
   std::optional<ControlAction> set_host_identifier();
+  std::optional<ControlAction> identify_command_sets();
+  StepNext keep_command_sets(const ControlOutcome& outcome);
+  std::optional<ControlAction> select_command_sets();
   std::optional<ControlAction> identify_nvm_controller();
   StepNext keep_nvm_limits(const ControlOutcome& outcome);
   std::optional<ControlAction> read_log_pages();
@@ -167,6 +170,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   bool disabling_ = false;
   bool paused_ = false;  ///< for a quirk, in the row that runs
   bool keep_alive_known_ = false;
+  std::optional<std::uint32_t> combination_;  ///< of I/O command sets, to select
   const bool rescans_ = false;
   std::vector<NamespaceProfile> known_;
   std::vector<std::uint32_t> only_;

@@ -1,8 +1,12 @@
-// ControllerInit, what a namespace's own command set says of it. Most namespaces need none of this.
+// ControllerInit, I/O command sets: which of them the controller is to offer, and what a
+// namespace's own says of it. Most controllers and namespaces need none of this.
 
+#include <bit>
 #include <cstring>
 
+#include "nvme/command.h"
 #include "nvme/controller_init.h"
+#include "nvme/spec/features.h"
 
 namespace nvublk::nvme {
 
@@ -12,11 +16,67 @@ constexpr std::size_t kProtectionStep = ControllerInit::kFirstNamespaceStep + 4;
 constexpr std::size_t kZonedStep = kProtectionStep + 1;
 constexpr std::size_t kAppendLimitStep = kZonedStep + 1;
 
+constexpr std::uint64_t bit_of(spec::CommandSetIdentifier csi) {
+  return std::uint64_t{1} << static_cast<unsigned>(csi);
+}
+
+// Which of several combinations has most of the sets whose namespaces can be used here; nothing if
+// there is no choice.
+std::optional<std::uint32_t> best_combination(const spec::IdentifyCommandSets& sets) {
+  constexpr std::uint64_t kUsed = bit_of(spec::CommandSetIdentifier::kNvm) |
+                                  bit_of(spec::CommandSetIdentifier::kZonedNamespace);
+  std::optional<std::uint32_t> best;
+  int most = -1;
+  unsigned combinations = 0;
+  for (std::uint32_t index = 0; index < sets.iocsc.size(); index++) {
+    const std::uint64_t vector = sets.iocsc.at(index).get();
+    if (vector == 0) {
+      continue;
+    }
+    combinations++;
+    if (const int used = std::popcount(vector & kUsed); used > most) {
+      most = used;
+      best = index;
+    }
+  }
+  return combinations > 1 ? best : std::nullopt;
+}
+
 bool zoned(const NamespaceProfile& profile) {
   return profile.ids.csi == static_cast<std::uint8_t>(spec::CommandSetIdentifier::kZonedNamespace);
 }
 
 }  // namespace
+
+std::optional<ControlAction> ControllerInit::identify_command_sets() {
+  combination_.reset();
+  if (profile_.discovery || cc_.css() != spec::CommandSetSelection::kAllSupported) {
+    return std::nullopt;
+  }
+  return identify(spec::IdentifyCns::kCommandSets, 0);
+}
+
+// Not all controllers that have CSI know the list: they offer what they have.
+StepNext ControllerInit::keep_command_sets(const ControlOutcome& outcome) {
+  if (!outcome.failure) {
+    spec::IdentifyCommandSets sets;
+    std::memcpy(&sets, page_.data(), sizeof(sets));
+    combination_ = best_combination(sets);
+  }
+  return StepNext::next();
+}
+
+// A controller refuses a combination that leaves out the set of a namespace it has; then what it
+// offers stays.
+std::optional<ControlAction> ControllerInit::select_command_sets() {
+  if (!combination_) {
+    return std::nullopt;
+  }
+  ControlAction action;
+  action.kind = ControlAction::Kind::kAdminCommand;
+  action.sqe = command::set_features(spec::FeatureId::kCommandSetProfile, *combination_);
+  return action;
+}
 
 // Which question about the current namespace has not been asked.
 std::optional<std::size_t> ControllerInit::command_set_step() const {

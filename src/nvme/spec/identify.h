@@ -474,6 +474,15 @@ struct NamespaceIdDescriptor {
 static_assert(sizeof(NamespaceIdDescriptor) == 4);
 static_assert(std::is_trivially_copyable_v<NamespaceIdDescriptor>);
 
+/// I/O Command Set, CNS 1Ch: the combinations of command sets that a controller can offer. Bit n of
+/// one is the set with CSI n; 0 is no combination. [Base 2.1 §5.1.13]
+struct IdentifyCommandSets {
+  std::array<Le64, 512> iocsc{};
+};
+
+static_assert(sizeof(IdentifyCommandSets) == kIdentifyBytes);
+static_assert(std::is_trivially_copyable_v<IdentifyCommandSets>);
+
 /// Identify Controller of the NVM command set, CNS 06h CSI 0. A limit of 0 is none.
 /// [NVM 1.1 §4.1.5]
 struct IdentifyControllerNvm {

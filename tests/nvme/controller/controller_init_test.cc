@@ -1,8 +1,11 @@
 #include "nvme/controller_init.h"
 
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -140,6 +143,33 @@ TEST(ControllerInit, OnlyTheNvmCommandSetIsEnabledIfThatIsWished) {
     EXPECT_EQ(cc.css(), wished == CommandSets::kNvm ? spec::CommandSetSelection::kNvm
                                                     : spec::CommandSetSelection::kAllSupported);
   }
+}
+
+// The combination that was selected; nothing if none was.
+std::optional<std::uint32_t> selected_of(std::vector<std::uint64_t> combinations) {
+  ControllerInit init(test_options(), TransportLimits{}, 1);
+  Drive<ControllerInit> drive{init, {}};
+  drive.controller.command_sets = true;
+  drive.controller.combinations = std::move(combinations);
+  std::optional<std::uint32_t> selected;
+  drive.run_until([&](const ControllerInit& machine) {
+    if (machine.step_name() == std::string("select I/O command sets")) {
+      const spec::SubmissionEntry& sqe = drive.action.payload.sqe;
+      EXPECT_EQ(sqe.cdw10.get(), 0x19u);
+      selected = sqe.cdw11.get();
+    }
+    return false;
+  });
+  EXPECT_TRUE(init.done()) << init.error().text;
+  return selected;
+}
+
+TEST(ControllerInit, OfSeveralCombinationsOfCommandSetsTheMostUsefulIsSelected) {
+  EXPECT_EQ(selected_of({}), std::nullopt) << "it does not say";
+  EXPECT_EQ(selected_of({7}), std::nullopt) << "there is no choice";
+  EXPECT_EQ(selected_of({1, 3, 5}), 2u) << "NVM and zoned";
+  EXPECT_EQ(selected_of({1, 2, 3}), 0u) << "key value namespaces are of no use";
+  EXPECT_EQ(selected_of({0, 0, 2, 1}), 3u);
 }
 
 TEST(ControllerInit, NoNamespacesIsNoError) {

@@ -41,6 +41,7 @@ class PerfectController {
   std::uint16_t quiesce_ms = 0;                         ///< CQT
   std::uint16_t retry_delay_100ms = 0;                  ///< CRDT1
   bool command_sets = false;                            ///< several I/O command sets
+  std::vector<std::uint64_t> combinations;              ///< of them, in CNS 1Ch
   bool weighted = false;                                ///< weighted round robin
   bool discovery = false;                               ///< it is a discovery controller
   std::uint16_t metadata_bytes = 0;  ///< of every namespace, apart, with protection of type 1
@@ -49,6 +50,7 @@ class PerfectController {
   /// No step of the initialization has to be left out.
   void have_everything() {
     command_sets = true;
+    combinations = {1, 5};
     zoned = true;
     retry_delay_100ms = 5;
     ana_log.assign(sizeof(spec::AnaLogHeader), std::byte{0});
@@ -192,6 +194,10 @@ class PerfectController {
         bytes.push_back(static_cast<std::uint8_t>(i + 1 + uuid_seed));
       if (zoned && nsid == 3) bytes.insert(bytes.end(), {4, 1, 0, 0, 2});
       std::memcpy(action.data.data(), bytes.data(), bytes.size());
+    } else if (cns == spec::IdentifyCns::kCommandSets) {
+      spec::IdentifyCommandSets sets;
+      for (std::size_t i = 0; i < combinations.size(); i++) sets.iocsc.at(i) = combinations[i];
+      put(action, sets);
     } else if (cns == spec::IdentifyCns::kCommandSetNamespace) {
       identify_command_set(action);
     } else if (cns == spec::IdentifyCns::kCommandSetController &&
