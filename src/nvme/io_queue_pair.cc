@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "engine/check.h"
@@ -29,6 +30,39 @@ Status check(const IoQueuePairOptions& options, const ControllerOptions& control
                 "poll; set delay_submit to false");
   }
   return {};
+}
+
+Status check_memory(const char* queue, std::span<const std::byte> memory,
+                    std::size_t length_bytes) {
+  constexpr std::size_t kPage = 4096;
+  if (memory.empty()) {
+    return {};
+  }
+  if (reinterpret_cast<std::uintptr_t>(memory.data()) % kPage != 0) {
+    return fail(ErrorCode::kInvalidArgument, "memory for a " + std::string(queue) +
+                                                 " queue begins at a page; use aligned_alloc or "
+                                                 "mmap");
+  }
+  const std::size_t needed = (length_bytes + kPage - 1) / kPage * kPage;
+  if (memory.size() < needed) {
+    return fail(ErrorCode::kInvalidArgument, "this " + std::string(queue) + " queue needs " +
+                                                 std::to_string(needed) + " bytes of memory, not " +
+                                                 std::to_string(memory.size()));
+  }
+  return {};
+}
+
+Status check_memory(const IoQueuePairOptions& options, bool fabrics) {
+  const QueueMemory& memory = options.memory;
+  if (fabrics && (!memory.sq.empty() || !memory.cq.empty())) {
+    return fail(ErrorCode::kUnsupported,
+                "queues over a fabric are not in memory that could be given; only a local drive's "
+                "are");
+  }
+  const std::size_t entries = std::size_t{options.queue_size} + 1;
+  Status status = check_memory("submission", memory.sq, entries * spec::kSubmissionEntryBytes);
+  return status ? check_memory("completion", memory.cq, entries * spec::kCompletionEntryBytes)
+                : status;
 }
 
 QueueFailure failure_of(const Error& error) {
@@ -75,6 +109,10 @@ Result<IoQueuePair::Pointer> IoQueuePair::allocate(std::shared_ptr<IoQueueLedger
       std::clamp(used.queue_size, 1u, std::min(grant->max_commands, RequestTable::kMaxSlots));
   used.requests = options.requests == 0 ? controller.io_queue_requests : options.requests;
   used.requests = std::max(used.requests, used.queue_size);
+  if (Status status = check_memory(used, ledger->transport().limits().fabrics); !status) {
+    ledger->leave(member, *qid);
+    return std::unexpected(std::move(status.error()));
+  }
   Pointer made(new IoQueuePair(std::move(ledger), shard, *qid, controller, used, member));
   if (options.create_only) {
     return made;
@@ -155,6 +193,7 @@ int IoQueuePair::connect() {
   transport.cntlid = grant->cntlid;
   transport.in_capsule_bytes = grant->in_capsule_bytes;
   transport.max_descriptors = grant->max_descriptors;
+  transport.memory = options_.memory;
   queue_pair_.connect(ledger_->transport(), transport);
   return 0;
 }

@@ -25,6 +25,7 @@
 #include "nvme/io_queue_ledger.h"
 #include "nvme/queue_connect.h"
 #include "nvme/queue_pair.h"
+#include "nvme/transport.h"
 
 namespace nvublk::nvme {
 
@@ -47,6 +48,11 @@ struct IoQueuePairOptions {
   bool create_only = false;      ///< connect() follows later, as poll groups need it
   bool async = false;            ///< do not wait for the connection; requests wait for it
   bool interrupts = false;       ///< for poll groups that wait()
+  /// Local drives (PCIe): memory for the queues, from a page's beginning (4096 bytes) and whole
+  /// pages long. A submission queue needs 64 bytes, a completion queue 16, for each of `queue_size`
+  /// + 1 entries. It stays the application's, which leaves it alone until the queue pair is freed.
+  /// Empty: the queue pair's own.
+  QueueMemory memory{};
 };
 
 /// One command for an I/O queue pair. Memory that it points to has to stay until it has ended.

@@ -3,8 +3,10 @@
 // The transport seam: what a controller and its queue pairs need of PCIe, TCP or RDMA. The nvme
 // core knows no transport; transport_factory.h, above it, names them all.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "engine/error.h"
@@ -61,12 +63,20 @@ class QueueTransport {
   virtual bool in_controller_memory() const { return false; }
 };
 
+/// Memory for the two queues of a pair: whole pages, as many as the queue needs or more. Empty: the
+/// transport's own.
+struct QueueMemory {
+  std::span<std::byte> sq;
+  std::span<std::byte> cq;
+};
+
 struct QueueTransportOptions {
   std::uint16_t qid = 0;               ///< 0: the admin queue
   std::uint8_t priority = 0;           ///< QPRIO of an I/O queue. [Base 2.1 §5.2.2]
   std::uint16_t cntlid = 0;            ///< of the controller, for I/O queues
   std::uint32_t in_capsule_bytes = 0;  ///< data that a command capsule of this queue may carry
   std::uint32_t max_descriptors = 1;   ///< SGL descriptors that a command may have
+  QueueMemory memory;                  ///< the caller's, for queues in memory
 };
 
 /// What a PCI function says it is; zeroes where there is none.

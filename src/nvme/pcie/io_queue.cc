@@ -17,6 +17,7 @@ PcieIoQueue::PcieIoQueue(Shard& shard, const QueueTransportOptions& options,
       reactor_(shard.reactor()),
       qid_(options.qid),
       priority_(options.priority),
+      memory_(options.memory),
       link_(std::move(link)),
       requests_(requests),
       sink_(sink),
@@ -66,6 +67,7 @@ void PcieIoQueue::asked(const AdminLink::Access& access) {
   options.qid = qid_;
   options.entries = requests_.size() + 1;
   options.cap = access.cap;
+  options.memory = memory_;
   auto rings = QueueRings::create(options, reactor_.dma_catalog(), *session_, requests_);
   if (!rings) {
     reason_ = std::move(rings.error());

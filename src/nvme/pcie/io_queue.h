@@ -67,6 +67,7 @@ class PcieIoQueue final : public QueueTransport, private Poller, private Flusher
   Reactor& reactor_;
   const std::uint16_t qid_;
   const std::uint8_t priority_;
+  const QueueMemory memory_;
   const std::shared_ptr<AdminLink> link_;
   RequestTable& requests_;
   QueueTransportSink& sink_;

@@ -77,15 +77,50 @@ QueueRings::~QueueRings() {
   if (in_controller()) {
     session_.controller_memory()->release(piece_);
   }
+  for (const Lent& lent : {lent_sq_, lent_cq_}) {
+    if (!lent.memory.empty()) {
+      session_.device().unmap(lent.memory, lent.address);
+    }
+  }
   if (mapped_) {
     session_.device().unmap(memory_.span(), address_);
   }
 }
 
+std::uint64_t QueueRings::sq_address() const {
+  if (in_controller()) {
+    return piece_.address;
+  }
+  return lent_sq_.memory.empty() ? address_ : lent_sq_.address;
+}
+
+std::uint64_t QueueRings::cq_address() const {
+  return lent_cq_.memory.empty() ? address_ + cq_offset_ : lent_cq_.address;
+}
+
+// Completions are told from what lay there before by their phase: it has to be 0 at first.
+// [Base 2.1 §3.3.3.2]
+Status QueueRings::map(Lent& lent, std::span<std::byte> memory, std::size_t length_bytes) {
+  if (memory.empty()) {
+    return {};
+  }
+  CHECK(memory.size() >= length_bytes);
+  memory = memory.first(length_bytes);
+  std::ranges::fill(memory, std::byte{0});
+  const auto address = session_.device().map(memory);
+  if (!address) {
+    return std::unexpected(address.error());
+  }
+  lent = {memory, *address};
+  return {};
+}
+
 Status QueueRings::allocate() {
+  const QueueMemory& lent = options_.memory;
   const std::size_t sq_bytes = page_up(options_.entries * spec::kSubmissionEntryBytes);
-  cq_offset_ = sq_bytes;
-  slots_offset_ = cq_offset_ + page_up(options_.entries * spec::kCompletionEntryBytes);
+  const std::size_t cq_bytes = page_up(options_.entries * spec::kCompletionEntryBytes);
+  cq_offset_ = lent.sq.empty() ? sq_bytes : 0;
+  slots_offset_ = cq_offset_ + (lent.cq.empty() ? cq_bytes : 0);
   auto memory = DmaRegion::allocate(slots_offset_ + std::size_t{requests_.size()} * 2 * kPage);
   if (!memory) {
     return std::unexpected(std::move(memory.error()));
@@ -97,18 +132,29 @@ Status QueueRings::allocate() {
   }
   address_ = *address;
   mapped_ = true;
+  if (Status mapped = map(lent_sq_, lent.sq, sq_bytes); !mapped) {
+    return mapped;
+  }
+  if (Status mapped = map(lent_cq_, lent.cq, cq_bytes); !mapped) {
+    return mapped;
+  }
   const auto doorbell = [&](bool completion) {
     return session_.doorbell(PcieSession::doorbell_offset(options_.cap, options_.qid, completion));
   };
   // Without room there it is in our memory, as without the wish.
-  if (ControllerMemory* own = session_.controller_memory(); own != nullptr && options_.qid != 0) {
+  ControllerMemory* own = session_.controller_memory();
+  if (own != nullptr && options_.qid != 0 && lent.sq.empty()) {
     piece_ = own->allocate(sq_bytes).value_or(ControllerMemory::Piece{});
   }
-  std::byte* sq = in_controller() ? piece_.memory : memory_.data();
+  std::byte* sq = lent.sq.empty() ? memory_.data() : lent.sq.data();
+  std::byte* cq = lent.cq.empty() ? memory_.data() + cq_offset_ : lent.cq.data();
+  if (in_controller()) {
+    sq = piece_.memory;
+  }
   sq_ = SubmissionRing(reinterpret_cast<spec::SubmissionEntry*>(sq), options_.entries,
                        doorbell(false), in_controller());
-  cq_ = CompletionRing(reinterpret_cast<spec::CompletionEntry*>(memory_.data() + cq_offset_),
-                       options_.entries, doorbell(true));
+  cq_ = CompletionRing(reinterpret_cast<spec::CompletionEntry*>(cq), options_.entries,
+                       doorbell(true));
   return {};
 }
 

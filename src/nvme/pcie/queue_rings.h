@@ -19,6 +19,7 @@
 #include "nvme/pcie/pcie_session.h"
 #include "nvme/pcie/submission_ring.h"
 #include "nvme/request_table.h"
+#include "nvme/transport.h"
 
 namespace nvublk::nvme::pcie {
 
@@ -28,6 +29,7 @@ class QueueRings {
     std::uint16_t qid = 0;
     std::uint32_t entries = 0;  ///< of each queue, one more than there are slots
     spec::Cap cap{};
+    QueueMemory memory;  ///< the caller's
   };
 
   static Result<std::unique_ptr<QueueRings>> create(const Options& options, DmaCatalog& catalog,
@@ -38,10 +40,10 @@ class QueueRings {
   QueueRings& operator=(const QueueRings&) = delete;
 
   std::uint32_t entries() const { return options_.entries; }
-  std::uint64_t sq_address() const { return in_controller() ? piece_.address : address_; }
+  std::uint64_t sq_address() const;
   /// Whether the submission queue lies in the controller's own memory.
   bool in_controller() const { return piece_.memory != nullptr; }
-  std::uint64_t cq_address() const { return address_ + cq_offset_; }
+  std::uint64_t cq_address() const;
 
   /// Puts a command into the queue; release() announces it. One whose data the device cannot reach
   /// is answered with Invalid Field by the next reap().
@@ -73,6 +75,11 @@ class QueueRings {
     DmaRegion memory;
     std::uint64_t address = 0;
   };
+  // A queue's memory that is the caller's, if it is.
+  struct Lent {
+    std::span<std::byte> memory;
+    std::uint64_t address = 0;
+  };
   struct Slot {
     // Where data and metadata of the command under way are copied to, if they are.
     std::byte* copy = nullptr;
@@ -84,6 +91,7 @@ class QueueRings {
   QueueRings(const Options& options, DmaCatalog& catalog, PcieSession& session,
              RequestTable& requests);
   Status allocate();
+  Status map(Lent& lent, std::span<std::byte> memory, std::size_t length_bytes);
   bool point_to_data(Request& request);
   bool point_to_metadata(Request& request);
   bool point_to_pieces(Request& request);
@@ -105,6 +113,8 @@ class QueueRings {
   bool mapped_ = false;
   std::size_t cq_offset_ = 0;
   std::size_t slots_offset_ = 0;
+  Lent lent_sq_;
+  Lent lent_cq_;
   ControllerMemory::Piece piece_;  // of the controller's memory, if there is one
   SubmissionRing sq_;
   CompletionRing cq_;

@@ -113,6 +113,11 @@ TEST_F(IoQueuePairTest, RejectsOptionsThatCannotWork) {
   IoQueuePairOptions delayed;
   delayed.interrupts = true;
   EXPECT_EQ(controller_->allocate_io_queue_pair(delayed).error().code, ErrorCode::kInvalidArgument);
+  alignas(4096) static std::array<std::byte, 4096> page;
+  IoQueuePairOptions lent;
+  lent.memory.cq = page;
+  EXPECT_EQ(controller_->allocate_io_queue_pair(lent).error().code, ErrorCode::kUnsupported)
+      << "it is a fabric";
 }
 
 TEST_F(IoQueuePairTest, PrioritiesAreThereWithWeightedRoundRobin) {

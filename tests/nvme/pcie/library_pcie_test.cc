@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -254,6 +255,79 @@ TEST_F(LibraryPcieTest, PiecesAtOddPlacesGoBySglsWhereThereAreAny) {
     EXPECT_EQ(drives_->at(address).sgl_commands(), sgl ? 2u : 0u);
     shard_->reactor().dma_catalog().remove(entry);
   }
+}
+
+// Memory of the application for the queues, as many pages as are asked for.
+class Pages {
+ public:
+  explicit Pages(std::size_t count)
+      : memory_(static_cast<std::byte*>(std::aligned_alloc(4096, count * 4096))), count_(count) {
+    std::ranges::fill(span(), std::byte{0xff});
+  }
+  std::span<std::byte> span() const { return {memory_.get(), count_ * 4096}; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<std::byte, Free> memory_;
+  std::size_t count_;
+};
+
+TEST_F(LibraryPcieTest, QueuesInTheApplicationsMemory) {
+  Controller* controller = attach();
+  const std::size_t before = drive().mapping_count();
+  const Pages sq(2);
+  const Pages cq(1);
+  IoQueuePairOptions options;
+  options.queue_size = 64;  // 65 entries of 64 bytes are more than a page
+  options.memory = {sq.span(), cq.span()};
+  auto queue = controller->allocate_io_queue_pair(options);
+  ASSERT_TRUE(queue) << queue.error().text;
+  std::vector<std::byte> data = noise(65536, 9);
+  EXPECT_TRUE(comes_back(**queue, data, 64, 1));
+  const auto* first = reinterpret_cast<const spec::SubmissionEntry*>(sq.span().data());
+  EXPECT_EQ(first->opcode, static_cast<std::uint8_t>(spec::NvmOpcode::kWrite));
+  const auto* ended = reinterpret_cast<const spec::CompletionEntry*>(cq.span().data());
+  EXPECT_EQ(ended->sqid.get(), (*queue)->qid());
+  // What lay there must not be taken for completions when it connects again.
+  (*queue)->disconnect();
+  ASSERT_TRUE(poll_until(**queue, [&] { return (*queue)->state() == QueueState::kDisconnected; }));
+  ASSERT_EQ((*queue)->connect(), 0);
+  ASSERT_TRUE((*queue)->wait_connected());
+  EXPECT_TRUE(comes_back(**queue, data, 64, 1));
+  queue->reset();
+  EXPECT_EQ(drive().mapping_count(), before);
+}
+
+TEST_F(LibraryPcieTest, OneOfTheTwoQueuesMayBeInTheApplicationsMemory) {
+  Controller* controller = attach();
+  for (const bool submission : {false, true}) {
+    const Pages pages(1);
+    IoQueuePairOptions options;
+    (submission ? options.memory.sq : options.memory.cq) = pages.span();
+    auto queue = controller->allocate_io_queue_pair(options);
+    ASSERT_TRUE(queue) << queue.error().text;
+    std::vector<std::byte> data = noise(65536, 9);
+    EXPECT_TRUE(comes_back(**queue, data, 64, 1));
+  }
+}
+
+TEST_F(LibraryPcieTest, MemoryThatCannotHoldTheQueuesIsRefused) {
+  Controller* controller = attach();
+  const Pages pages(2);
+  IoQueuePairOptions options;
+  options.queue_size = 64;
+  options.memory.sq = pages.span().first(4096);
+  auto small = controller->allocate_io_queue_pair(options);
+  ASSERT_FALSE(small);
+  EXPECT_EQ(small.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(small.error().text.find("8192"), std::string::npos) << small.error().text;
+  options.memory = {.sq = {}, .cq = pages.span().subspan(16)};
+  auto odd = controller->allocate_io_queue_pair(options);
+  ASSERT_FALSE(odd);
+  EXPECT_NE(odd.error().text.find("begins at a page"), std::string::npos) << odd.error().text;
+  EXPECT_TRUE(controller->allocate_io_queue_pair()) << "the queue id is free again";
 }
 
 TEST_F(LibraryPcieTest, PrioritiesReachTheDrive) {
