@@ -46,10 +46,14 @@ def swapped_mib():
         return sum(int(line.split()[3]) // 1024 for line in swaps.readlines()[1:])
 there_are = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // kMiB
 pieces = []
-while len(pieces) < there_are + int(sys.argv[1]) and swapped_mib() < int(sys.argv[1]):
+while len(pieces) < there_are + int(sys.argv[1]):
     pieces.append(piece(len(pieces)))
-for number, found in enumerate(pieces):
-    assert found == piece(number)
+    if len(pieces) % 8 == 0 and swapped_mib() >= int(sys.argv[1]):
+        break
+# The last first, and each is given back: what was swapped finds room then.
+while pieces:
+    number = len(pieces) - 1
+    assert pieces.pop() == piece(number)
 PYTHON
 }
 
