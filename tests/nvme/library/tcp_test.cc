@@ -11,10 +11,10 @@
 
 #include "nvme/command.h"
 #include "nvme/initiator.h"
+#include "nvme/library/tcp_target.h"
 #include "nvme/nqn.h"
 #include "nvme/poll_group.h"
 #include "nvme/transport_factory.h"
-#include "target/target.h"
 
 namespace nvublk::nvme {
 namespace {
@@ -53,14 +53,6 @@ std::unique_ptr<Shard> adopt() {
 class LibraryTcpTest : public testing::Test, public ControllerListener {
  protected:
   void SetUp() override {
-    target::Options options;
-    options.listen = {{"127.0.0.1", 0}};
-    target::NamespaceOptions ns;
-    ns.size_bytes = 16 << 20;
-    options.namespaces = {ns};
-    target_ = std::make_unique<target::Target>(options);
-    const Status started = target_->start();
-    ASSERT_TRUE(started) << started.error().text;
     shard_ = adopt();
     ControllerOptions defaults;
     defaults.host.nqn = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001";
@@ -73,16 +65,8 @@ class LibraryTcpTest : public testing::Test, public ControllerListener {
     shard_.reset();
   }
 
-  TransportId id(const std::string& subnqn) {
-    TransportId result;
-    result.traddr = "127.0.0.1";
-    result.trsvcid = std::to_string(target_->port());
-    result.subnqn = subnqn;
-    EXPECT_TRUE(result.complete());
-    return result;
-  }
   Controller* connect() {
-    const Result<Controller*> controller = initiator_->connect(id(target_->options().subnqn));
+    const Result<Controller*> controller = initiator_->connect(target_.id());
     EXPECT_TRUE(controller) << (controller ? "" : controller.error().text);
     return controller ? *controller : nullptr;
   }
@@ -96,7 +80,7 @@ class LibraryTcpTest : public testing::Test, public ControllerListener {
   void namespaces_changed(const std::vector<std::uint32_t>&) override {}
   void controller_state_changed(ControllerState) override {}
 
-  std::unique_ptr<target::Target> target_;
+  TcpTarget target_;
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<Initiator> initiator_;
 };
@@ -136,8 +120,8 @@ TEST_F(LibraryTcpTest, AResetReachesQueuePairsOfOtherThreads) {
 }
 
 TEST_F(LibraryTcpTest, ATargetThatDoesNotAnswerIsAnError) {
-  const TransportId gone = id(target_->options().subnqn);
-  target_.reset();
+  const TransportId gone = target_.id();
+  target_.stop();
   const Result<Controller*> controller = initiator_->connect(gone);
   ASSERT_FALSE(controller);
   EXPECT_EQ(controller.error().code, ErrorCode::kUnreachable) << controller.error().text;
@@ -146,8 +130,7 @@ TEST_F(LibraryTcpTest, ATargetThatDoesNotAnswerIsAnError) {
 TEST_F(LibraryTcpTest, NamespacesAddedResizedAndRemovedWhileAttached) {
   ProbeCallbacks callbacks;
   callbacks.listener = this;
-  auto context = initiator_->connect_async(id(target_->options().subnqn),
-                                           initiator_->default_options(), callbacks);
+  auto context = initiator_->connect_async(target_.id(), initiator_->default_options(), callbacks);
   ASSERT_TRUE(context);
   while ((*context)->poll() == -EAGAIN) {
   }
@@ -199,7 +182,7 @@ TEST_F(LibraryTcpTest, SixtyFourAtOnceOfWhichEightAreSilent) {
   for (std::size_t i = 0; i < kAll; i++) {
     options.host.nqn = "nqn.2026-01.io.nvublk:host" + std::to_string(i);
     options.host.id.bytes[0] = static_cast<std::uint8_t>(i + 1);
-    auto context = initiator_->connect_async(id(target_->options().subnqn), options, callbacks);
+    auto context = initiator_->connect_async(target_.id(), options, callbacks);
     ASSERT_TRUE(context) << context.error().text;
     contexts.push_back(std::move(*context));
   }
@@ -250,7 +233,7 @@ TEST_F(LibraryTcpTest, EightSilentControllersOf64DelayNoOtherAndFailAtTheirStep)
   fault.kind = target::FaultKind::kStuck;
   fault.opcode = static_cast<std::uint8_t>(spec::AdminOpcode::kIdentify);
   silent.inject(fault);
-  TransportId silent_id = id(target_->options().subnqn);
+  TransportId silent_id = target_.id();
   silent_id.trsvcid = std::to_string(silent.port());
 
   unsigned ready = 0;
@@ -270,8 +253,8 @@ TEST_F(LibraryTcpTest, EightSilentControllersOf64DelayNoOtherAndFailAtTheirStep)
     options.host.nqn = uuid_nqn(options.host.id);
     options.admin_timeout = seconds(5);
     options.keep_alive = seconds(60);  // so that the target does not miss it before
-    auto context = initiator_->connect_async(i % 8 == 0 ? silent_id : id(target_->options().subnqn),
-                                             options, callbacks);
+    auto context =
+        initiator_->connect_async(i % 8 == 0 ? silent_id : target_.id(), options, callbacks);
     ASSERT_TRUE(context) << context.error().text;
     contexts.push_back(std::move(*context));
   }
