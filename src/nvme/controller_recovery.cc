@@ -297,6 +297,7 @@ void Controller::Impl::disconnect(Done done, Duration limit) {
   CHECK(!disconnect_done_);
   disconnect_done_ = std::move(done);
   const bool was_live = state_ == ControllerState::kLive;
+  transport_->no_more_connections();
   cancel_recovery();
   const Status detached =
       nvublk::fail(ErrorCode::kCancelled, "detached before the connection was complete");

@@ -102,6 +102,8 @@ class Transport {
   /// What the controller says of itself: on the control shard, after each connect and before any
   /// I/O queue connects.
   virtual void controller_identified(const spec::IdentifyController& /*identify*/) {}
+  /// No connection follows those there are: what was kept for one goes. On the control shard.
+  virtual void no_more_connections() {}
   /// A queue that is not connected yet. `shard` runs it; `requests` and `sink` outlive it. May be
   /// called on the queue's shard.
   virtual std::unique_ptr<QueueTransport> make_queue(Shard& shard,

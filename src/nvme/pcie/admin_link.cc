@@ -22,6 +22,17 @@ void AdminLink::identified(const spec::IdentifyController& identify) {
   }
 }
 
+void AdminLink::keep_device(std::shared_ptr<PcieDevice> device) {
+  if (keeps_) {
+    kept_ = std::move(device);
+  }
+}
+
+void AdminLink::keep_no_device() {
+  keeps_ = false;
+  kept_.reset();
+}
+
 void AdminLink::access(Shard& asker, std::function<void(Access access)> done) {
   CHECK(control_ != nullptr);
   control_->post([self = shared_from_this(), &asker, done = std::move(done)]() mutable {

@@ -50,6 +50,13 @@ class AdminLink : public std::enable_shared_from_this<AdminLink> {
   /// Control shard: the admin queue of now, or null.
   void serve(Shard& control, AdminLinkServer* server);
   void identified(const spec::IdentifyController& identify);
+  /// Control shard: a device for the next admin queue. A reset closes none: that would have the
+  /// kernel reset the function too, and somebody else might take it meanwhile.
+  void keep_device(std::shared_ptr<PcieDevice> device);
+  /// The one that was kept, once; or null.
+  std::shared_ptr<PcieDevice> take_device() { return std::move(kept_); }
+  /// From now on.
+  void keep_no_device();
 
   /// `done` runs on `asker`, never from within this call; `asker` outlives that.
   void access(Shard& asker, std::function<void(Access access)> done);
@@ -62,6 +69,8 @@ class AdminLink : public std::enable_shared_from_this<AdminLink> {
 
   Shard* control_ = nullptr;           // set before the first I/O queue is made
   AdminLinkServer* server_ = nullptr;  // control shard
+  std::shared_ptr<PcieDevice> kept_;   // control shard
+  bool keeps_ = true;                  // control shard
 };
 
 }  // namespace nvublk::nvme::pcie

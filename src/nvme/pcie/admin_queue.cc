@@ -75,6 +75,10 @@ void PcieAdminQueue::connect() {
   CHECK(state_ == State::kIdle);
   state_ = State::kOpening;
   opening_since_ = reactor_.now();
+  if (std::shared_ptr<PcieDevice> kept = link_->take_device(); kept != nullptr) {
+    opened(std::move(kept));
+    return;
+  }
   opening_.start(options_.opener,
                  [this](Result<std::shared_ptr<PcieDevice>> device) { opened(std::move(device)); });
 }
@@ -120,6 +124,10 @@ void PcieAdminQueue::ended(ControllerDisable& machine) {
     if (machine.failed()) {
       session_->device().stop_dma();
     }
+    // One that does not do as it is told is better opened anew, which resets the function. The
+    // controller's own memory stays mapped as long as the device is open.
+    keeps_device_ = !machine.failed() && asked_to_close_ && identified_ && !csts().all_ones() &&
+                    !options_.controller_memory;
     stop_waiting();
     return;
   }
@@ -168,6 +176,7 @@ Status PcieAdminQueue::make_rings() {
 // --- Connected
 
 void PcieAdminQueue::identified(const spec::IdentifyController& identify) {
+  identified_ = true;
   wants_shadows_ = identify.supports_doorbell_buffer();
   if (session_) {
     session_->set_sgl_support(identify.sgl_support());
@@ -309,9 +318,12 @@ void PcieAdminQueue::start_job() {
   reactor_.request_flush(*this);
 }
 
+spec::Csts PcieAdminQueue::csts() {
+  return {static_cast<std::uint32_t>(session_->device().registers().read(spec::Property::kCsts))};
+}
+
 void PcieAdminQueue::check_health() {
-  const spec::Csts csts{
-      static_cast<std::uint32_t>(session_->device().registers().read(spec::Property::kCsts))};
+  const spec::Csts csts = this->csts();
   if (csts.all_ones()) {
     close(Error::make(ErrorCode::kDisconnected, "the device is gone (CSTS reads all ones)"));
   } else if (csts.fatal()) {
@@ -326,6 +338,7 @@ void PcieAdminQueue::check_health() {
 void PcieAdminQueue::disconnect(Error reason) {
   CHECK_ON(shard_);
   CHECK(state_ != State::kIdle && state_ != State::kClosed);
+  asked_to_close_ = asked_to_close_ || state_ == State::kConnected;
   close(std::move(reason));
 }
 
@@ -375,6 +388,9 @@ void PcieAdminQueue::end() {
     job.done({.reset = true});
   }
   rings_.reset();
+  if (keeps_device_) {
+    link_->keep_device(session_->shared_device());
+  }
   session_.reset();
   sink_.on_disconnected(std::move(reason_));
 }

@@ -69,6 +69,7 @@ class PcieAdminQueue final : public QueueTransport,
   void deliver(const spec::CompletionEntry& entry);
   void start_job();
   void set_up_shadows();
+  spec::Csts csts();
   void check_health();
   void close(Error reason);
   void stop_waiting();
@@ -86,7 +87,10 @@ class PcieAdminQueue final : public QueueTransport,
   BlockingCall opening_;
   std::shared_ptr<PcieSession> session_;
   spec::Cap cap_;
-  bool wants_shadows_ = false;  // the controller has them, and was not asked yet
+  bool identified_ = false;      // it has worked
+  bool asked_to_close_ = false;  // rather than closed for what was seen of the device
+  bool keeps_device_ = false;    // for the next connection
+  bool wants_shadows_ = false;   // the controller has them, and was not asked yet
   std::unique_ptr<ControllerDisable> machine_;
   std::unique_ptr<DisableRunner> runner_;
   ControlOutcome outcome_;  // of the machine's action, reported from a deferred

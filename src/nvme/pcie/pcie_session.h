@@ -25,6 +25,7 @@ class PcieSession {
   PcieSession& operator=(const PcieSession&) = delete;
 
   PcieDevice& device() { return *device_; }
+  const std::shared_ptr<PcieDevice>& shared_device() const { return device_; }
   DmaSpace& space() { return space_; }
 
   /// Memory for shadow doorbells and their event indices, a page each; use_shadows() once the

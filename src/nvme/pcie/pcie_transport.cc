@@ -32,6 +32,10 @@ void PcieTransport::controller_identified(const spec::IdentifyController& identi
   link_->identified(identify);
 }
 
+void PcieTransport::no_more_connections() {
+  link_->keep_no_device();
+}
+
 std::unique_ptr<QueueTransport> PcieTransport::make_queue(Shard& shard,
                                                           const QueueTransportOptions& options,
                                                           RequestTable& requests,

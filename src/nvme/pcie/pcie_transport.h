@@ -14,11 +14,13 @@ namespace nvublk::nvme::pcie {
 
 class PcieTransport final : public Transport {
  public:
-  /// `opener` is called for each connect of the admin queue, on a thread of its own.
+  /// `opener` is called, on a thread of its own, for each connect of the admin queue but one that
+  /// follows an orderly reset.
   explicit PcieTransport(DeviceOpener opener, PciIds ids = {}, bool controller_memory = false);
 
   TransportLimits limits() const override;
   void controller_identified(const spec::IdentifyController& identify) override;
+  void no_more_connections() override;
   std::unique_ptr<QueueTransport> make_queue(Shard& shard, const QueueTransportOptions& options,
                                              RequestTable& requests,
                                              QueueTransportSink& sink) override;

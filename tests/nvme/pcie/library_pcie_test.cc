@@ -532,6 +532,35 @@ TEST_F(LibraryPcieTest, FaultsEndTheCommandOnceEach) {
   }
 }
 
+TEST_F(LibraryPcieTest, AnOrderlyResetKeepsTheDeviceOpenAndOneAfterAFaultDoesNot) {
+  Controller* controller = attach();
+  auto queue = controller->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  std::vector<std::byte> data = noise(4096, 12);
+  const auto reset = [&] {
+    std::optional<Status> done;
+    controller->reset([&done](Status status) { done = std::move(status); });
+    ASSERT_TRUE(poll_until(**queue, [&] { return done.has_value(); }));
+    ASSERT_TRUE(*done) << done->error().text;
+    ASSERT_TRUE(poll_until(**queue, [&] { return (*queue)->reconnect() != -EAGAIN; }));
+    ASSERT_TRUE((*queue)->wait_connected());
+    EXPECT_TRUE(comes_back(**queue, data, 5, 1));
+  };
+  for (int round = 0; round < 5; round++) reset();
+  EXPECT_EQ(drives_->opens(), 1u);
+  drive().arm_fault(DeviceFault::kFatal, 0);
+  ASSERT_TRUE(poll_until(**queue, [&] {
+    Ended ended;
+    const iovec iov{data.data(), data.size()};
+    if (submit(**queue, command::write(1, 0, 1), &iov, 1, ended) == 0) {
+      poll_until(**queue, [&] { return ended.done; });
+    }
+    return (*queue)->state() != QueueState::kLive;
+  }));
+  reset();
+  EXPECT_EQ(drives_->opens(), 2u);
+}
+
 // The suite on a simulated drive.
 class SimulatedPlace final : public test::SuitePlace {
  public:

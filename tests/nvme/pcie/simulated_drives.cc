@@ -38,6 +38,7 @@ std::unique_ptr<Initiator> SimulatedDrives::make_initiator(const ControllerOptio
       if (found == drives_.end()) {
         return fail(ErrorCode::kNotFound, "there is nothing at " + address);
       }
+      opens_++;
       return found->second;
     };
     return std::make_unique<PcieTransport>(open, PciIds{}, transport.controller_memory);

@@ -2,6 +2,7 @@
 
 // Simulated controllers for tests of the library, at PCI addresses that a sysfs of our own has.
 
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -27,6 +28,9 @@ class SimulatedDrives final : private Poller {
             const std::string& driver = "vfio-pci", const std::string& pci_class = "0x010802");
   sim::SimulatedController& at(const std::string& address) { return *drives_.at(address); }
 
+  /// How often a drive was opened.
+  unsigned opens() const { return opens_; }
+
   static TransportId id_of(const std::string& address);
 
  private:
@@ -35,6 +39,7 @@ class SimulatedDrives final : private Poller {
 
   Shard& shard_;
   std::filesystem::path sysfs_;
+  std::atomic<unsigned> opens_{0};
   std::map<std::string, std::shared_ptr<sim::SimulatedController>> drives_;
 };
 
