@@ -177,6 +177,7 @@ class Reactor {
   void post(Message& message) { mailbox_.post(message); }
 
   IdleMode mode() const { return options_.mode; }
+  /// Options::spin.
   Duration spin() const { return options_.spin; }
   /// Any thread; may be a moment old.
   Counters counters() const;

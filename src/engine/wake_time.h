@@ -1,6 +1,6 @@
 #pragma once
 
-// What it costs here to sleep: microseconds on bare metal, a hundred times as much in an emulated
+// What it costs here to sleep: microseconds on bare metal, a hundred and more in an emulated
 // machine. How long polling may pay depends on it.
 
 #include "engine/time.h"

@@ -56,8 +56,8 @@ Status check_memory(const IoQueuePairOptions& options, bool fabrics) {
   const QueueMemory& memory = options.memory;
   if (fabrics && (!memory.sq.empty() || !memory.cq.empty())) {
     return fail(ErrorCode::kUnsupported,
-                "queues over a fabric are not in memory that could be given; only a local drive's "
-                "are");
+                "only a local drive's queues can be in memory of the application; leave `memory` "
+                "empty over a fabric");
   }
   const std::size_t entries = std::size_t{options.queue_size} + 1;
   Status status = check_memory("submission", memory.sq, entries * spec::kSubmissionEntryBytes);

@@ -55,7 +55,7 @@ class AdminLink : public std::enable_shared_from_this<AdminLink> {
   void keep_device(std::shared_ptr<PcieDevice> device);
   /// The one that was kept, once; or null.
   std::shared_ptr<PcieDevice> take_device() { return std::move(kept_); }
-  /// From now on.
+  /// Lets go of the one that was kept, and keeps none from now on.
   void keep_no_device();
 
   /// `done` runs on `asker`, never from within this call; `asker` outlives that.

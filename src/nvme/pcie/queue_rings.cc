@@ -99,7 +99,7 @@ std::uint64_t QueueRings::cq_address() const {
 }
 
 // Completions are told from what lay there before by their phase: it has to be 0 at first.
-// [Base 2.1 §3.3.3.2]
+// [Base 2.1 §4.2.4]
 Status QueueRings::map(Lent& lent, std::span<std::byte> memory, std::size_t length_bytes) {
   if (memory.empty()) {
     return {};
