@@ -8,6 +8,7 @@
 
 #include "engine/check.h"
 #include "engine/log.h"
+#include "ublk/explain.h"
 
 namespace nvublk::ublk {
 
@@ -29,8 +30,8 @@ void prepare_control_sqe(io_uring_sqe& sqe, int control_fd, const ControlRequest
 namespace {
 
 bool must_be_waited_for(std::uint32_t command) {
-  return command == abi::kStartDev || command == abi::kEndUserRecovery ||
-         command == abi::kStartUserRecovery || command == abi::kStopDev ||
+  return command == abi::kAddDev || command == abi::kStartDev ||
+         command == abi::kEndUserRecovery || command == abi::kStartUserRecovery || command == abi::kStopDev ||
          command == abi::kTryStopDev || command == abi::kDelDevAsync;
 }
 
@@ -77,9 +78,7 @@ struct Control::Operation : RingOp {
   static void delete_late_device(std::unique_ptr<Operation> self) {
     const auto id = self->request.get<abi::DeviceInfo>().dev_id;
     log_warning("ublk", "device " + std::to_string(id) + " was made too late, deleting it");
-    self->request = {};
-    self->request.command = abi::kDelDevAsync;
-    self->request.device = id;
+    self->request = device_request(abi::kDelDevAsync, id);
     Operation* operation = self.release();
     operation->submit(operation->fd.get());
   }
@@ -111,6 +110,19 @@ void Control::wind_up(std::move_only_function<void()> ended) {
   if (current_ == nullptr || !must_be_waited_for(current_->request.command)) {
     abandon();
     ended();
+    return;
+  }
+  if (current_->request.command == abi::kAddDev) {
+    current_->done = [this, ended = std::move(ended)](std::int32_t result,
+                                                      const ControlRequest& request) mutable {
+      if (result < 0) {
+        ended();
+        return;
+      }
+      const auto id = request.get<abi::DeviceInfo>().dev_id;
+      send(device_request(abi::kDelDevAsync, id),
+           [ended = std::move(ended)](std::int32_t, const ControlRequest&) mutable { ended(); });
+    };
     return;
   }
   current_->done = [ended = std::move(ended)](std::int32_t, const ControlRequest&) mutable {

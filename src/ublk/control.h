@@ -56,9 +56,9 @@ class Control {
   /// One command at a time; the previous one must have completed or been wound up.
   void send(const ControlRequest& request, Done done);
   /// Ends the command under way, whose `done` never runs, then runs `ended`, at once if nothing has
-  /// to be waited for. What changes a device that exists is waited for, as the driver would not
-  /// keep the order of what comes next; where the driver itself waits for something, it is told to
-  /// give up. The rest is forgotten; a device that a forgotten ADD_DEV still makes is deleted.
+  /// to be waited for. What makes or changes a device is waited for, as the driver would not keep
+  /// the order of what comes next; where the driver itself waits for something, it is told to give
+  /// up; a device that was just being made is deleted. The rest is forgotten.
   void wind_up(std::move_only_function<void()> ended);
 
  private:

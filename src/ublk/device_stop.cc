@@ -18,7 +18,7 @@ std::span<const DeviceStop::Row> DeviceStop::rows() const {
       {"look who uses the device", kSpec, &S::driver_limit, &S::check_unused, &S::go_on},
       {"stop the unused device", kSpec, &S::back_end_limit, &S::try_stop, &S::after_try_stop},
       {"refuse new requests", kSpec, &S::short_limit, &S::refuse_requests, &S::go_on},
-      {"end the command under way", kSpec, &S::back_end_limit, &S::wind_up, &S::go_on},
+      {"end the command under way", kSpec, &S::wind_up_limit, &S::wind_up, &S::go_on},
       {"stop the device", kSpec, &S::back_end_limit, &S::stop, &S::after_stop},
       {"take the tags back", kSpec, &S::back_end_limit, &S::take_back, &S::go_on},
       {"close /dev/ublkcN", kSpec, &S::short_limit, &S::close_server_node, &S::go_on},

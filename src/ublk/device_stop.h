@@ -57,6 +57,8 @@ class DeviceStop : public StepMachine<DeviceStop, DeviceAction, DeviceOutcome> {
   Duration driver_limit() const { return seconds(30); }
   /// What the back-end has not answered cannot be given up: it may still write into our buffers.
   Duration back_end_limit() const { return plan_.force ? std::chrono::hours(24 * 365) : kPolite; }
+  /// A device that never had our tags has nothing of the back-end.
+  Duration wind_up_limit() const { return plan_.keep_device ? driver_limit() : back_end_limit(); }
   Duration gone_limit() const { return seconds(2); }
 
   DeviceAction control(std::uint32_t command) const;

@@ -47,11 +47,13 @@ bool ShardPool::run_until(const std::function<bool()>& done, Duration limit) {
       },
       &reactor);
   reactor.arm(tick, Clock::now() + kTick);
-  while (!done() && Clock::now() < deadline) {
+  bool came = done();
+  while (!came && Clock::now() < deadline) {
     reactor.turn_or_wait();
+    came = done();
   }
   reactor.cancel(tick);
-  return done();
+  return came;
 }
 
 int ShardPool::run_command(const std::string& command, Duration limit) {

@@ -49,8 +49,9 @@ require "the target starts" start_usual_target 64
 require "a second namespace" add_namespace "$kNqn:brd" 7 /dev/null512
 require "a target that the first one refers to" start_other_target
 require "the daemon starts" start_daemon
+# With a long Keep Alive: a machine that is busy elsewhere would miss a short one.
 require "Linux's initiator connects" \
-  nvme connect -t tcp -a "$kAddress" -s "$kPort" -n "$kNqn:brd" -i 1
+  nvme connect -t tcp -a "$kAddress" -s "$kPort" -n "$kNqn:brd" -i 1 --keep-alive-tmo=120
 require "its controller is there" wait_until 30 test -c /dev/nvme0
 require "nvublk attaches" attach -t tcp -a "$kAddress" -s "$kPort" -n "$kNqn:brd" -i 1
 check_equal "both namespaces are shown" 2 "${#devices[@]}"
