@@ -59,6 +59,12 @@ constexpr char kRecoverExamples[] =
     "Examples:\n"
     "  nvublk recover\n"
     "  nvublk recover --dry-run -o json | jq '.orphans[]'\n";
+constexpr char kPciExamples[] =
+    "Examples:\n"
+    "  nvublk pci list\n"
+    "  nvublk pci list -o json | jq -r '.devices[] | select(.used_by == null).address'\n"
+    "  nvublk pci bind 0000:01:00.0\n"
+    "  nvublk pci unbind 0000:01:00.0\n";
 constexpr char kVersionExamples[] =
     "Examples:\n"
     "  nvublk version\n";
@@ -98,15 +104,19 @@ const std::map<std::string, CommandKind>& commands() {
   static const std::map<std::string, CommandKind> table = {
       {"attach", CommandKind::kAttach},     {"detach", CommandKind::kDetach},
       {"discover", CommandKind::kDiscover}, {"features", CommandKind::kFeatures},
-      {"list", CommandKind::kList},         {"recover", CommandKind::kRecover},
-      {"set", CommandKind::kSet},           {"status", CommandKind::kStatus},
-      {"version", CommandKind::kVersion},
+      {"list", CommandKind::kList},         {"pci bind", CommandKind::kPciBind},
+      {"pci list", CommandKind::kPciList},  {"pci unbind", CommandKind::kPciUnbind},
+      {"recover", CommandKind::kRecover},   {"set", CommandKind::kSet},
+      {"status", CommandKind::kStatus},     {"version", CommandKind::kVersion},
   };
   return table;
 }
 
+/// The one command that has commands of its own.
+constexpr char kPci[] = "pci";
+
 bool is_command(const std::string& name) {
-  return commands().contains(name) || is_verb(name);
+  return commands().contains(name) || name == kPci || is_verb(name);
 }
 
 void add_socket_option(CLI::App& app, Words& words) {
@@ -295,11 +305,29 @@ void add_simple_commands(CLI::App& app, Words& words) {
       "recover", "Resume the devices of a daemon that died, and clean what it left behind");
   recover->add_flag("--dry-run", words.dry_run, "Only report what would be cleaned");
   recover->footer(kRecoverExamples);
-  app.add_subcommand("pci", "List the NVMe drives of this machine, take them and give them back");
   app.add_subcommand("features", "Show what this kernel and machine offer")
       ->footer(kFeaturesExamples);
   app.add_subcommand("version", "Show the versions of this program and of the daemon")
       ->footer(kVersionExamples);
+}
+
+void add_pci(CLI::App& app, Words& words) {
+  CLI::App* pci = app.add_subcommand(
+      kPci, "List the NVMe drives of this machine, take them and give them back");
+  pci->require_subcommand(1, 1);
+  pci->footer(kPciExamples);
+  CLI::App* list = pci->add_subcommand("list", "List the NVMe drives, and who has them");
+  CLI::App* bind = pci->add_subcommand("bind", "Take a drive from the kernel, for vfio-pci");
+  CLI::App* unbind = pci->add_subcommand("unbind", "Give a drive back to the kernel");
+  for (CLI::App* command : {bind, unbind}) {
+    command->add_option("address", words.target, "The drive's PCI address, as 0000:01:00.0")
+        ->type_name("ADDR")
+        ->required();
+  }
+  for (CLI::App* command : {list, bind, unbind}) {
+    command->footer(kPciExamples);
+    add_common_options(*command, words);
+  }
 }
 
 std::unique_ptr<CLI::App> make_app(Words& words) {
@@ -313,6 +341,7 @@ std::unique_ptr<CLI::App> make_app(Words& words) {
   add_discover(*app, words);
   add_set(*app, words);
   add_simple_commands(*app, words);
+  add_pci(*app, words);
   add_verbs(*app, words.verb, words.output);
   CLI::App* help = app->add_subcommand("help", "Show this help, or that of a command");
   help->add_option("command", words.help_topic)->type_name("COMMAND");
@@ -334,7 +363,14 @@ std::string help_text(const std::string& command) {
   // A parser that has recognised a command shows no other help than that command's.
   Words words;
   const std::unique_ptr<CLI::App> app = make_app(words);
-  return is_command(command) ? app->get_subcommand(command)->help("nvublk") : app->help();
+  if (!is_command(command)) {
+    return app->help();
+  }
+  const std::size_t space = command.find(' ');
+  const CLI::App* first = app->get_subcommand(command.substr(0, space));
+  return space == std::string::npos ? first->help("nvublk")
+                                    : first->get_subcommand(command.substr(space + 1))
+                                          ->help("nvublk " + first->get_name());
 }
 
 /// JSON errors are wanted even where the rest makes no sense.
@@ -527,8 +563,12 @@ std::expected<CommandLine, CommandLineEnd> parse_command_line(std::vector<std::s
   const bool json = wants_json(words);
   const std::unique_ptr<CLI::App> app = make_app(values);
   const auto recognised = [&app] {
-    const auto chosen = app->get_subcommands();
-    return chosen.empty() ? std::string() : chosen.front()->get_name();
+    std::string name;
+    for (auto chosen = app->get_subcommands(); !chosen.empty();
+         chosen = chosen.front()->get_subcommands()) {
+      name += (name.empty() ? "" : " ") + chosen.front()->get_name();
+    }
+    return name;
   };
   std::reverse(words.begin(), words.end());
   try {

@@ -21,6 +21,9 @@ enum class CommandKind : std::uint8_t {
   kRecover,
   kFeatures,
   kSet,
+  kPciList,
+  kPciBind,
+  kPciUnbind,
   kVersion,
   kVerb,  ///< one of nvme-cli's commands on a controller
 };
@@ -30,10 +33,11 @@ struct CommandLine {
   std::string name;  ///< of the command, as it is typed
   std::string socket_path;
   bool json = false;
-  AttachRequest attach;     ///< kAttach, kDiscover; its address may be a host name yet
-  bool discover = false;    ///< kAttach: all that a discovery subsystem lists
-  VerbLine verb;            ///< kVerb
-  std::string target;       ///< kDetach, kSet, kStatus: a device's path or name, a controller, NQN
+  AttachRequest attach;   ///< kAttach, kDiscover; its address may be a host name yet
+  bool discover = false;  ///< kAttach: all that a discovery subsystem lists
+  VerbLine verb;          ///< kVerb
+  /// kDetach, kSet, kStatus: a device's path or name, a controller, NQN; kPci...: an address
+  std::string target;
   Json settings;            ///< kSet: the members of the policy that change
   bool all = false;         ///< kDetach
   bool force = false;       ///< kDetach

@@ -10,7 +10,8 @@
 #include "service/features_report.h"
 #include "service/host_resolver.h"
 #include "service/json.h"
-#include "service/pci_commands.h"
+#include "service/pci_binding.h"
+#include "service/pci_report.h"
 #include "service/rpc_client.h"
 #include "service/text_output.h"
 #include "service/verb_commands.h"
@@ -195,6 +196,24 @@ int run_recover(const CommandLine& line) {
   return report ? print_report(line, *report, recover_text) : print_failure(line, report.error());
 }
 
+int run_pci_list(const CommandLine& line) {
+  const auto status = ask(line, "status", Json::object(), kPromptly);
+  return print_report(line, pci_report(status ? (*status)["controllers"] : Json::array()),
+                      pci_text);
+}
+
+int run_pci_change(const CommandLine& line, Status (*change)(const nvme::PciAddress& address)) {
+  const auto address = nvme::PciAddress::parse(line.target);
+  Status status = address ? change(*address) : std::unexpected(address.error());
+  if (!status) {
+    return print_failure(line, status.error());
+  }
+  if (line.json) {
+    print(to_pretty(Json{{"address", address->to_string()}}) + "\n");
+  }
+  return 0;
+}
+
 int run_set(const CommandLine& line) {
   const Json params{{"target", resolve_device_link(line.target)}, {"policy", line.settings}};
   const auto report = ask(line, "set", params, std::nullopt);
@@ -235,9 +254,6 @@ int end_early(const CommandLineEnd& end) {
 }  // namespace
 
 int run_command(const std::vector<std::string>& words) {
-  if (!words.empty() && words.front() == "pci") {
-    return run_pci_command({words.begin() + 1, words.end()});
-  }
   auto line = parse_command_line(words);
   if (!line) {
     return end_early(line.error());
@@ -259,6 +275,16 @@ int run_command(const std::vector<std::string>& words) {
       return run_recover(*line);
     case CommandKind::kSet:
       return run_set(*line);
+    case CommandKind::kPciList:
+      return run_pci_list(*line);
+    case CommandKind::kPciBind:
+      return run_pci_change(*line, [](const nvme::PciAddress& address) -> Status {
+        const auto bound = bind_to_vfio(address);
+        return bound ? Status{} : std::unexpected(bound.error());
+      });
+    case CommandKind::kPciUnbind:
+      return run_pci_change(
+          *line, [](const nvme::PciAddress& address) { return unbind_from_vfio(address); });
     case CommandKind::kFeatures:
       return run_features(*line);
     case CommandKind::kVersion:

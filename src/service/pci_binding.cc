@@ -161,6 +161,9 @@ Status unbind_from_vfio(const nvme::PciAddress& address, const PciPaths& paths) 
     return fail(ErrorCode::kNotFound, address.to_string() + " belongs to the driver " +
                                           device->driver + ", not to vfio-pci");
   }
+  if (const std::string user = pci_device_user(*device, paths); !user.empty()) {
+    return fail(ErrorCode::kBusy, address.to_string() + " is in use: " + user);
+  }
   return change_driver(address, "", true, paths);
 }
 

@@ -21,7 +21,7 @@ struct PciOrigin {
 Result<PciOrigin> bind_to_vfio(const nvme::PciAddress& address, const PciPaths& paths = {});
 /// Back to the driver that it came from.
 Status give_back(const PciOrigin& origin, const PciPaths& paths = {});
-/// From vfio-pci back to whatever driver of the kernel wants it.
+/// From vfio-pci back to whatever driver of the kernel wants it. Refuses one that is in use.
 Status unbind_from_vfio(const nvme::PciAddress& address, const PciPaths& paths = {});
 
 }  // namespace nvublk::service

@@ -76,7 +76,21 @@ void read_controller(PciDevice& device, const fs::path& folder) {
       if (!disk.empty() && fs::exists(entry / "size", error)) {
         device.disks.push_back(disk);
       }
+      // The character device of a namespace, for passthrough.
+      if (entry.filename().string().starts_with("ng")) {
+        device.nodes.push_back(entry.filename().string());
+      }
     }
+  }
+}
+
+void read_vfio(PciDevice& device, const fs::path& folder) {
+  if (device.driver != "vfio-pci") {
+    return;
+  }
+  device.nodes.push_back("vfio/" + std::to_string(device.iommu_group));
+  for (const fs::path& entry : entries(folder / "vfio-dev")) {
+    device.nodes.push_back("vfio/devices/" + entry.filename().string());
   }
 }
 
@@ -101,6 +115,7 @@ PciDevice read_device(const nvme::PciAddress& address, const fs::path& folder,
   device.numa_node = nvme::pci_numa_node(address, paths.sys);
   read_controller(device, folder);
   read_group(device, folder);
+  read_vfio(device, folder);
   return device;
 }
 
@@ -137,10 +152,15 @@ Result<PciDevice> find_pci_device(const nvme::PciAddress& address, const PciPath
 }
 
 std::string pci_device_user(const PciDevice& device, const PciPaths& paths) {
+  const ublk::SystemPaths where{paths.proc, paths.sys, paths.dev, ""};
   for (const std::string& disk : device.disks) {
-    const Status unused = ublk::check_unused(disk, {paths.proc, paths.sys, paths.dev, ""});
-    if (!unused) {
+    if (const Status unused = ublk::check_unused(disk, where); !unused) {
       return unused.error().text;
+    }
+  }
+  for (const std::string& node : device.nodes) {
+    if (const Status closed = ublk::check_not_open(node, where); !closed) {
+      return closed.error().text;
     }
   }
   return {};

@@ -28,6 +28,7 @@ struct PciDevice {
   int iommu_group = -1;
   int numa_node = -1;
   std::vector<std::string> disks;         ///< "nvme0n1"
+  std::vector<std::string> nodes;         ///< "ng0n1", "vfio/7": open in a process that uses it
   std::vector<std::string> group_others;  ///< other functions of the group that a driver has
 };
 
@@ -35,7 +36,7 @@ struct PciDevice {
 std::vector<PciDevice> list_pci_devices(const PciPaths& paths = {});
 /// The controller at `address`; an error if there is no function, or it is something else.
 Result<PciDevice> find_pci_device(const nvme::PciAddress& address, const PciPaths& paths = {});
-/// Who uses a disk of `device`, as a sentence; empty if nobody does.
+/// Who uses `device`, as a sentence; empty if nobody does.
 std::string pci_device_user(const PciDevice& device, const PciPaths& paths = {});
 
 }  // namespace nvublk::service

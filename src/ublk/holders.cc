@@ -188,6 +188,13 @@ Status look_once(const std::string& disk, const SystemPaths& paths, bool& passin
 
 }  // namespace
 
+Status check_not_open(const std::string& node, const SystemPaths& paths) {
+  if (const std::optional<std::string> use = find_process(node, paths)) {
+    return fail(ErrorCode::kBusy, "/dev/" + node + " is " + *use + paths.way_out);
+  }
+  return {};
+}
+
 Status check_unused(const std::string& disk, const SystemPaths& paths) {
   const Instant patience = Clock::now() + seconds(1);
   while (true) {

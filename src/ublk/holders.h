@@ -20,5 +20,8 @@ struct SystemPaths {
 /// success if nobody uses it. Gives processes a second to close it, as udev and others look at
 /// devices for a moment. Not for a shard.
 Status check_unused(const std::string& disk, const SystemPaths& paths = {});
+/// The kBusy error that names a process that has the character device open (such as "vfio/7"),
+/// success if none has. Not for a shard.
+Status check_not_open(const std::string& node, const SystemPaths& paths = {});
 
 }  // namespace nvublk::ublk

@@ -212,6 +212,11 @@ TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
       {"list x", "x"},
       {"list --socket /" + std::string(200, 'x'), "longer"},
       {"help frobnicate", "frobnicate"},
+      {"pci", "subcommand"},
+      {"-o json pci", "subcommand"},
+      {"pci frobnicate", "frobnicate"},
+      {"pci bind", "address"},
+      {"pci list x", "x"},
   };
   for (const auto& [words, expected] : cases) {
     const auto line = parse(words);
@@ -224,6 +229,19 @@ TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
   }
 }
 
+TEST(CommandLine, ReadsTheCommandsForDrives) {
+  const CommandLine list = parsed("pci list --socket /tmp/x.sock -o json");
+  EXPECT_EQ(list.kind, CommandKind::kPciList);
+  EXPECT_EQ(list.name, "pci list");
+  EXPECT_EQ(list.socket_path, "/tmp/x.sock");
+  EXPECT_TRUE(list.json);
+  EXPECT_EQ(parsed("--socket /tmp/x.sock -o json pci list").socket_path, "/tmp/x.sock");
+  EXPECT_EQ(parsed("pci bind 0000:01:00.0").kind, CommandKind::kPciBind);
+  const CommandLine unbind = parsed("pci unbind 0000:01:00.0");
+  EXPECT_EQ(unbind.kind, CommandKind::kPciUnbind);
+  EXPECT_EQ(unbind.target, "0000:01:00.0");
+}
+
 TEST(CommandLine, WrongUsageKnowsThatJsonIsWanted) {
   for (const char* words : {"attach -o json", "list -ojson x", "--output-format=json frobnicate"}) {
     const auto line = parse(words);
@@ -233,9 +251,9 @@ TEST(CommandLine, WrongUsageKnowsThatJsonIsWanted) {
 }
 
 TEST(CommandLine, EveryCommandHasHelpWithExamples) {
-  for (const char* words :
-       {"--help", "help", "attach --help", "detach --help", "list -h", "set --help",
-        "status --help", "features --help", "version --help", "help attach"}) {
+  for (const char* words : {"--help", "help", "attach --help", "detach --help", "list -h",
+                            "set --help", "status --help", "features --help", "version --help",
+                            "help attach", "pci --help", "pci list --help", "help pci"}) {
     const auto line = parse(words);
     ASSERT_FALSE(line.has_value());
     EXPECT_EQ(line.error().status, 0) << words;

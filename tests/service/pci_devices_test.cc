@@ -65,6 +65,13 @@ class PciDevicesTest : public testing::Test {
       fs::create_directory_symlink(folder_ / at, folder_ / (device(name) + "/iommu_group"));
     }
   }
+  void open_in_process(const std::string& node) {
+    write("proc/77/comm", "fio\n");
+    write(node, "");
+    fs::create_directories(folder_ / "proc/77/fd");
+    fs::remove(folder_ / "proc/77/fd/5");
+    fs::create_symlink(folder_ / node, folder_ / "proc/77/fd/5");
+  }
   PciDevice find() { return *find_pci_device(*nvme::PciAddress::parse(kDrive), paths_); }
   Error bind_error() {
     const auto bound = bind_to_vfio(*nvme::PciAddress::parse(kDrive), paths_);
@@ -102,6 +109,34 @@ TEST_F(PciDevicesTest, WhatIsMountedIsNotTaken) {
   EXPECT_EQ(error.code, ErrorCode::kBusy);
   EXPECT_EQ(error.text, "0000:01:00.0 is in use: /dev/nvme0n1 is mounted on /data; unmount it");
   EXPECT_EQ(read(device(kDrive) + "/driver_override"), "(null)\n");
+}
+
+TEST_F(PciDevicesTest, WhatAProcessUsesByPassthroughIsNotTaken) {
+  fs::create_directories(folder_ / (device(kDrive) + "/nvme/nvme0/ng0n1"));
+  open_in_process("dev/ng0n1");
+  const Error error = bind_error();
+  EXPECT_EQ(error.code, ErrorCode::kBusy);
+  EXPECT_EQ(error.text, "0000:01:00.0 is in use: /dev/ng0n1 is open in process 77 (fio); end that");
+}
+
+TEST_F(PciDevicesTest, WhatAProcessHasThroughVfioIsNotGivenBack) {
+  fs::remove(folder_ / (device(kDrive) + "/driver"));
+  fs::create_directory_symlink(folder_ / "sys/bus/pci/drivers/vfio-pci",
+                               folder_ / (device(kDrive) + "/driver"));
+  const auto unbind = [&] { return unbind_from_vfio(*nvme::PciAddress::parse(kDrive), paths_); };
+  for (const char* node : {"dev/vfio/7", "dev/vfio/devices/vfio0"}) {
+    fs::create_directories(folder_ / (device(kDrive) + "/vfio-dev/vfio0"));
+    open_in_process(node);
+    const Status refused = unbind();
+    ASSERT_FALSE(refused) << node;
+    EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+    EXPECT_NE(refused.error().text.find("process 77 (fio)"), std::string::npos);
+    EXPECT_EQ(read("sys/bus/pci/drivers_probe"), "");
+  }
+  open_in_process("dev/vfio/70");
+  write("sys/bus/pci/drivers/vfio-pci/unbind", "");
+  EXPECT_TRUE(unbind());
+  EXPECT_EQ(read("sys/bus/pci/drivers_probe"), kDrive);
 }
 
 TEST_F(PciDevicesTest, WithoutAnIommuItSaysHowToTurnItOn) {

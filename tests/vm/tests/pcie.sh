@@ -90,6 +90,10 @@ wipefs -qa "$spare"
 # --- there and back, with the same data ---
 check "attach" attach -t pcie -a "$drive" || finish_tests
 check "vfio-pci has the drive" has_driver "$drive" vfio-pci
+check_json "pci list says whose it is" "$(nvublk pci list -o json)" \
+  ".devices[] | select(.address == \"$drive\") |
+    .model == \"QEMU NVMe Ctrl\" and .serial == \"VM0\" and (.used_by | contains(\"${devices[0]}\"))"
+check_match "pci unbind refuses it" "in use.*nvublkd" "$(nvublk pci unbind "$drive" 2>&1)"
 check_json "list says that it is local" "$(nvublk list -o json)" \
   ".devices[0].transport == \"pcie\" and .devices[0].traddr == \"$drive\""
 check "a second attach is refused" refuses nvublk attach -t pcie -a "$drive"
@@ -197,9 +201,13 @@ check_match "not a drive" "no NVMe controller" "$(nvublk pci bind "$bridge" 2>&1
 check_match "no address" "address" "$(nvublk pci bind nonsense 2>&1)"
 
 # --- a drive that goes away under load: errors, no crash; it comes back, and can be attached ---
-remove_drive() { timeout 60 bash -c "echo 1 >/sys/bus/pci/devices/$1/remove"; }
 many_writes() { [ "$(nvublk status -o json | jq '.devices[0].writes')" -gt 100 ]; }
-rescan() { echo 1 >/sys/bus/pci/rescan && wait_until 30 has_driver "$1" nvme; }
+drive_gone() { [ ! -e "/sys/bus/pci/devices/$1" ]; }
+plug() { qmp device_add '{"driver": "nvme", "id": "nvme1", "bus": "slot1", "drive": "drive1",
+  "serial": "'"$1"'", "max_ioqpairs": "8"}'; }
+plug_and_probe() {
+  wait_until 60 drive_gone "$1" && plug "$2" && wait_until 60 has_driver "$1" nvme
+}
 has_state() { [ "$(nvublk status -o json | jq -r '.controllers[0].state')" = "$1" ]; }
 other=${drives[1]}
 check "attach what will be removed" attach -t pcie -a "$other" -l 2
@@ -207,22 +215,20 @@ fio --name=load --filename="${devices[0]}" --rw=randwrite --bs=4k --iodepth=16 -
   --ioengine=io_uring --time_based --runtime=120 --output=/tmp/load.out >/tmp/load.err 2>&1 &
 load_pid=$!
 check "fio writes" wait_until 30 many_writes
-check "the drive is removed under load" remove_drive "$other"
+check "the drive is pulled out under load" qmp device_del '{"id": "nvme1"}'
 check "the controller is given up" wait_until 60 has_state failed
 status=0
 wait "$load_pid" || status=$?
 check_equal "fio gets an error, and ends" 1 "$status"
+check_match "it is EIO" "input/output error" "$(cat /tmp/load.out /tmp/load.err)"
 check "the daemon is alive" nvublk status
 check "detach what is gone" nvublk detach --all --force
-check "the drive comes back" rescan "$other"
+check "the drive is put back, and the kernel has it" plug_and_probe "$other" VM1
 check "attach it again" attach -t pcie -a "$other"
 check "fio verifies on it" verify_with_fio "${devices[0]}"
 check "detach it again" nvublk detach --all
 
 # --- hot plug: pulled out under load and put back, nothing is lost ---
-drive_gone() { [ ! -e "/sys/bus/pci/devices/$1" ]; }
-plug() { qmp device_add '{"driver": "nvme", "id": "nvme1", "bus": "slot1", "drive": "drive1",
-  "serial": "'"$1"'", "max_ioqpairs": "8"}'; }
 check "attach with --hotplug" attach -t pcie -a "$other" --hotplug -c 1
 fio --name=load --filename="${devices[0]}" --rw=randwrite --bs=4k --iodepth=16 --direct=1 \
   --ioengine=io_uring --size="$(extent 96m 256m 256m)" --verify=crc32c --verify_backlog=4096 \
@@ -246,6 +252,13 @@ check "detach it" nvublk detach --all
 check "the kernel has it after all" wait_until 30 has_driver "$other" nvme
 
 if [ -z "${VM_BRIEF-}" ]; then
+  check "attach what the administrator will remove" attach -t pcie -a "$other" -l 1
+  check "it is removed through sysfs" timeout 60 \
+    bash -c "echo 1 >/sys/bus/pci/devices/$other/remove"
+  check "its controller is given up" wait_until 60 has_state failed
+  check "detach what was removed" nvublk detach --all --force
+  check "the bus is scanned" eval "echo 1 >/sys/bus/pci/rescan"
+  check "the kernel has the drive again after a scan" wait_until 30 has_driver "$other" nvme
   check "attach to give up soon" attach -t pcie -a "$other" --hotplug -l 1
   check "the drive is pulled out again" qmp device_del '{"id": "nvme1"}'
   check "the controller is given up at last" wait_until 60 has_state failed
