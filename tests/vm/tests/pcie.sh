@@ -92,7 +92,8 @@ check "attach" attach -t pcie -a "$drive" || finish_tests
 check "vfio-pci has the drive" has_driver "$drive" vfio-pci
 check_json "pci list says whose it is" "$(nvublk pci list -o json)" \
   ".devices[] | select(.address == \"$drive\") |
-    .model == \"QEMU NVMe Ctrl\" and .serial == \"VM0\" and (.used_by | contains(\"${devices[0]}\"))"
+    .model == \"QEMU NVMe Ctrl\" and .serial == \"VM0\" and
+    (.used_by | contains(\"${devices[0]}\"))"
 check_match "pci unbind refuses it" "in use.*nvublkd" "$(nvublk pci unbind "$drive" 2>&1)"
 check_json "list says that it is local" "$(nvublk list -o json)" \
   ".devices[0].transport == \"pcie\" and .devices[0].traddr == \"$drive\""
