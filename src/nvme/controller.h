@@ -12,10 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/block_export.h"
 #include "engine/error.h"
+#include "engine/shard_set.h"
 #include "nvme/admin_commands.h"
-#include "nvme/controller_init.h"
+#include "nvme/controller_profile.h"
 #include "nvme/controller_status.h"
 #include "nvme/io_passthrough.h"
 #include "nvme/io_queue_pair.h"

@@ -34,6 +34,17 @@ enum class QueueState : std::uint8_t {
 /// "disconnected", "connecting", "live", "disconnecting".
 const char* queue_state_name(QueueState state);
 
+/// Why a queue pair is not connected.
+enum class QueueFailure : std::uint8_t {
+  kNone,     ///< it is connected, or never was
+  kLocal,    ///< the application disconnected it
+  kRemote,   ///< the peer or the network did
+  kUnknown,  ///< a deadline passed, or the protocol was broken
+  kReset,    ///< the controller was reset
+};
+/// "none", "local", "remote", "unknown", "reset".
+const char* queue_failure_name(QueueFailure failure);
+
 struct QueueStatus {
   std::uint16_t qid = 0;
   int shard = -1;  ///< id of the I/O shard, -1: the control shard

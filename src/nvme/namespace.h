@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/block.h"
-#include "nvme/controller_init.h"
+#include "nvme/controller_profile.h"
 #include "nvme/namespace_queue.h"
 #include "nvme/spec/log_pages.h"
 

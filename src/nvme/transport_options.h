@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "engine/error.h"
@@ -27,5 +28,10 @@ struct TransportOptions {
   /// Local devices: runs each time before the device is opened, on a thread where it may block.
   std::function<Status()> before_open;
 };
+
+class Transport;
+/// Makes the transport for `options.id`; make_transport of transport_factory.h, or a test's.
+using TransportMaker =
+    std::function<Result<std::unique_ptr<Transport>>(const TransportOptions& options)>;
 
 }  // namespace nvublk::nvme
