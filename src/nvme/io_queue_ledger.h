@@ -1,8 +1,8 @@
 #pragma once
 
-// What a controller and the I/O queue pairs that applications allocated of it share: which queue
-// ids are free, who uses them, and whether the controller can have more of them. Thread-safe: queue
-// pairs may live on other shards than their controller.
+// Internal: what a controller and the I/O queue pairs that applications allocated of it share:
+// which queue ids are free, who uses them, and whether the controller can have more of them.
+// Thread-safe: queue pairs may live on other shards than their controller.
 
 #include <atomic>
 #include <cstdint>
