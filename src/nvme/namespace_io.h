@@ -70,7 +70,7 @@ class NamespaceIo {
   /// Writes `write` if what is there is `compare`: two fused commands, which are never split. They
   /// name the same blocks; the callback and the context are those of `write`. [NVM 1.1 §3.1]
   int compare_and_write(const BlockIo& compare, const BlockIo& write);
-  /// Without data from here on.
+  /// Makes the blocks zeroes. No data is given, here and in the next two. [NVM 1.1 §3.3.8]
   int write_zeroes(const BlockIo& io);
   /// Reads of these blocks fail until they are written. [NVM 1.1 §3.3.7]
   int write_uncorrectable(const BlockIo& io);
@@ -79,7 +79,7 @@ class NamespaceIo {
 
   /// What was written before is on non-volatile media when it ends. [Base 2.1 §7.2]
   int flush(IoCommand::Done done, void* context);
-  /// 1 to 256 ranges; `range_memory` names them as data and stays until `done`.
+  /// 1 to 256 ranges; `range_memory` names them as data and stays until `done`. [NVM 1.1 §3.3.3]
   int dataset_management(const iovec& range_memory, std::uint32_t attributes, IoCommand::Done done,
                          void* context);
   /// Copies ranges (spec::CopyRange, at `range_memory` until `done`) to `destination_lba`, one
