@@ -12,6 +12,7 @@
 
 namespace nvublk {
 
+/// What a request asks of a device.
 enum class BlockOp : std::uint8_t {
   kRead,
   kWrite,
@@ -37,23 +38,25 @@ constexpr bool transfers_blocks(BlockOp op) {
 /// size. Sizes in logical blocks unless the name says bytes; 0 means "not supported" for the
 /// operations and "no limit" for boundaries.
 struct BlockGeometry {
-  std::uint32_t block_size_bytes = 512;
+  std::uint32_t block_size_bytes = 512;  ///< of a logical block, the unit of all requests
   std::uint32_t physical_block_size_bytes =
       512;  ///< what the device writes without read-modify-write
+  /// Of which requests had best be a multiple; 0: not known.
   std::uint32_t optimal_io_size_bytes = 0;
-  std::uint64_t size_blocks = 0;
+  std::uint64_t size_blocks = 0;                  ///< of the whole device
   std::uint32_t max_transfer_bytes = 128 * 1024;  ///< largest read or write
   std::uint32_t boundary_blocks = 0;              ///< requests should not cross multiples of this
   std::uint32_t segment_boundary_mask = 0;        ///< page size - 1 where PRPs need it, else 0
-  std::uint32_t max_discard_blocks = 0;
-  std::uint32_t discard_granularity_bytes = 0;
-  std::uint32_t discard_alignment_bytes = 0;
-  std::uint32_t max_write_zeroes_blocks = 0;
-  bool volatile_write_cache = false;
-  bool fua = false;
-  bool read_only = false;
-  BlockZones zones;
+  std::uint32_t max_discard_blocks = 0;           ///< in one kDiscard
+  std::uint32_t discard_granularity_bytes = 0;    ///< what is discarded is a multiple of this
+  std::uint32_t discard_alignment_bytes = 0;      ///< offset of the first such multiple
+  std::uint32_t max_write_zeroes_blocks = 0;      ///< in one kWriteZeroes
+  bool volatile_write_cache = false;  ///< a write may be lost with power until it is flushed
+  bool fua = false;                   ///< BlockRequest::fua is understood
+  bool read_only = false;             ///< writes fail
+  BlockZones zones;                   ///< of devices that are written zone by zone
 
+  /// The size of the whole device.
   std::uint64_t size_bytes() const { return size_blocks * block_size_bytes; }
   bool operator==(const BlockGeometry&) const = default;
 };
@@ -61,8 +64,8 @@ struct BlockGeometry {
 /// Where a front-end's tag has its data: fixed for the life of the queue, so that a back-end can
 /// register it once.
 struct BlockBuffer {
-  std::byte* data = nullptr;
-  std::uint32_t length_bytes = 0;
+  std::byte* data = nullptr;       ///< its first byte
+  std::uint32_t length_bytes = 0;  ///< from there on
 };
 
 class BlockQueue;
@@ -74,18 +77,18 @@ struct BlockRequest : ListHook<BlockRequestTag> {
   /// phase.
   using Done = void (*)(BlockRequest& request);
 
-  BlockOp op = BlockOp::kRead;
-  bool fua = false;       ///< write, append: durable before it completes
-  bool no_unmap = false;  ///< write zeroes: keep the blocks allocated
+  BlockOp op = BlockOp::kRead;  ///< what is asked for
+  bool fua = false;             ///< write, append: durable before it completes
+  bool no_unmap = false;        ///< write zeroes: keep the blocks allocated
   std::uint16_t tag =
       0;  ///< which of the queue's buffers `data` is, for back-ends that registered it
-  std::uint32_t blocks = 0;
-  std::uint64_t lba = 0;
+  std::uint32_t blocks = 0;  ///< how many, from `lba` on
+  std::uint64_t lba = 0;     ///< the first block
   /// Blocks * block_size bytes for reads, writes and appends. A report needs kBlockZoneBytes for
   /// each zone and once more, and has made of them, when it is done, `blocks` BlockZones.
   std::byte* data = nullptr;
-  Done done = nullptr;
-  int error = 0;
+  Done done = nullptr;  ///< never null
+  int error = 0;        ///< 0, or a positive errno; set before `done` runs
 
   BlockQueue* queue = nullptr;  ///< back-end's: where it was submitted
   std::uint32_t attempts = 0;   ///< back-end's: how often a device took it and may take it again
@@ -107,11 +110,13 @@ class BlockQueue {
 class BlockDevice {
  public:
   virtual ~BlockDevice() = default;
+  /// Valid as long as the device.
   virtual const BlockGeometry& geometry() const = 0;
   /// How many queues there are, one per I/O shard that the device uses.
   virtual unsigned queue_count() const = 0;
   /// The id (Shard::id) of the shard on which queue `index` must be used.
   virtual unsigned queue_shard(unsigned index) const = 0;
+  /// Queue `index`, below queue_count(); lives as long as the device.
   virtual BlockQueue& queue(unsigned index) = 0;
 };
 

@@ -14,15 +14,6 @@
 
 namespace nvublk {
 
-class Shard;
-
-/// The daemon's threads, as front-ends and back-ends get them. Immutable after construction.
-struct ShardSet {
-  Shard* control = nullptr;
-  /// Front-ends have all of them, and io[i]->id() == i; back-ends have those that are theirs.
-  std::vector<Shard*> io;
-};
-
 struct BlockExportOptions {
   std::string name;      ///< "nvublk0n1": file name, partition label, log prefix
   int id = -1;           ///< the number in /dev/ublkbN, -1: any

@@ -9,9 +9,9 @@ namespace nvublk {
 /// The zones of a device, all of one size. `zone_blocks` is 0 for a device without; the other
 /// limits are 0 where there is none.
 struct BlockZones {
-  std::uint64_t zone_blocks = 0;  ///< from one zone to the next
-  std::uint32_t max_open = 0;
-  std::uint32_t max_active = 0;
+  std::uint64_t zone_blocks = 0;       ///< from one zone to the next
+  std::uint32_t max_open = 0;          ///< zones that may be open at once
+  std::uint32_t max_active = 0;        ///< zones that may be open or closed with data at once
   std::uint32_t max_append_bytes = 0;  ///< largest BlockOp::kZoneAppend
   bool operator==(const BlockZones&) const = default;
 };
@@ -29,10 +29,10 @@ enum class BlockZoneState : std::uint8_t {
 
 /// One zone of a report; LBAs and blocks.
 struct BlockZone {
-  std::uint64_t lba = 0;
-  std::uint64_t capacity_blocks = 0;
-  std::uint64_t write_pointer = 0;  ///< means nothing in a full, read-only or offline zone
-  BlockZoneState state = BlockZoneState::kEmpty;
+  std::uint64_t lba = 0;              ///< of its first block
+  std::uint64_t capacity_blocks = 0;  ///< how many of its blocks can be written
+  std::uint64_t write_pointer = 0;    ///< means nothing in a full, read-only or offline zone
+  BlockZoneState state = BlockZoneState::kEmpty;  ///< what may be done with it
 };
 
 /// Room that a report needs in BlockRequest::data for each zone, and once more for the whole.

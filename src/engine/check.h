@@ -6,10 +6,12 @@
 
 namespace nvublk {
 
+/// Prints the condition and where it is, and aborts. What CHECK calls.
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);
 
 }  // namespace nvublk
 
+/// Aborts, in all builds, unless `condition` holds.
 #define CHECK(condition)                                     \
   (__builtin_expect(!!(condition), 1) ? static_cast<void>(0) \
                                       : ::nvublk::check_failed(#condition, __FILE__, __LINE__))

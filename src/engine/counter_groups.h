@@ -16,18 +16,21 @@
 
 namespace nvublk {
 
+/// The counters of one thing. Added to by the owning shard, read by any thread.
 class CounterGroup {
  public:
-  static constexpr std::size_t kMaxCounters = 16;
+  static constexpr std::size_t kMaxCounters = 16;  ///< in one group
 
   /// `labels`: one static text per counter, at most kMaxCounters.
   CounterGroup(std::string_view kind, std::string_view name, std::span<const char* const> labels);
 
   const std::string& kind() const { return kind_; }  ///< "rdma"
   const std::string& name() const { return name_; }  ///< "mlx5_0"
+  /// Names of the counters, in their order.
   std::span<const char* const> labels() const { return labels_; }
   /// That of labels()[index].
   Counter& counter(std::size_t index) { return counters_[index]; }
+  /// That of labels()[index], to read; any thread.
   const Counter& counter(std::size_t index) const { return counters_[index]; }
 
  private:
@@ -37,9 +40,10 @@ class CounterGroup {
   std::array<Counter, kMaxCounters> counters_;
 };
 
+/// All groups of one shard.
 class CounterGroups {
  public:
-  static constexpr std::size_t kMaxGroups = 16;
+  static constexpr std::size_t kMaxGroups = 16;  ///< in one table
 
   /// The group `name` of `kind`, made if there is none; by the owning shard only. Those that find
   /// the table full share its last group.

@@ -26,13 +26,16 @@ class DmaListener : public ListHook<DmaListenerTag> {
 /// A region in a DmaCatalog.
 class DmaEntry : public ListHook<DmaEntry> {
  public:
+  /// `region` outlives the entry.
   explicit DmaEntry(DmaRegion& region) : region_(region) {}
+  /// The region that was given.
   DmaRegion& region() const { return region_; }
 
  private:
   DmaRegion& region_;
 };
 
+/// The regions that I/O on one shard may use. Shard-affine.
 class DmaCatalog {
  public:
   /// `entry` and its region stay where they are until remove().
@@ -42,7 +45,9 @@ class DmaCatalog {
   /// The region that holds all of `data`, null if none does.
   DmaRegion* find(const std::byte* data, std::size_t length_bytes);
 
+  /// Tells `listener` of regions that go away, until remove_listener().
   void add_listener(DmaListener& listener) { listeners_.push_back(listener); }
+  /// `listener` was added.
   static void remove_listener(DmaListener& listener) {
     IntrusiveList<DmaListener, DmaListenerTag>::remove(listener);
   }

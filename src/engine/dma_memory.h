@@ -27,7 +27,9 @@ class DmaRegion {
   static Result<DmaRegion> reserve(std::size_t length_bytes);
 
   DmaRegion() = default;
+  /// Takes the memory over; neither region may be in use (DmaUse).
   DmaRegion(DmaRegion&& other) noexcept { swap(other); }
+  /// Takes the memory over and releases what was there; neither region may be in use (DmaUse).
   DmaRegion& operator=(DmaRegion&& other) noexcept {
     DmaRegion moved(std::move(other));
     swap(moved);
@@ -73,7 +75,9 @@ class DmaRegion {
 /// As long as it lives, its region stays: a device may write there.
 class DmaUse {
  public:
+  /// `region` must neither move nor end while this lives.
   explicit DmaUse(DmaRegion& region) : region_(&region) { region.uses_++; }
+  /// Takes the use over.
   DmaUse(DmaUse&& other) noexcept : region_(std::exchange(other.region_, nullptr)) {}
   DmaUse(const DmaUse&) = delete;
   DmaUse& operator=(const DmaUse&) = delete;

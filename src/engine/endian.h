@@ -18,8 +18,10 @@ template <std::unsigned_integral T, std::size_t Bytes = sizeof(T)>
 class Le {
  public:
   constexpr Le() = default;
+  /// Explicit, as all conversions are.
   constexpr explicit Le(T value) { set(value); }
 
+  /// The value in the machine's byte order.
   constexpr T get() const {
     if (!std::is_constant_evaluated() && kAsInMemory) {
       T value;
@@ -32,6 +34,7 @@ class Le {
     }
     return value;
   }
+  /// Stores the low `Bytes` bytes of `value`.
   constexpr void set(T value) {
     if (!std::is_constant_evaluated() && kAsInMemory) {
       __builtin_memcpy(bytes_.data(), &value, Bytes);
@@ -41,6 +44,7 @@ class Le {
       bytes_[i] = static_cast<std::uint8_t>(value >> (8 * i));
     }
   }
+  /// As set().
   constexpr Le& operator=(T value) {
     set(value);
     return *this;
@@ -55,18 +59,23 @@ class Le {
   std::array<std::uint8_t, Bytes> bytes_{};
 };
 
+///@{
+/// Unsigned little-endian integers of 16, 24, 32, 48 and 64 bits.
 using Le16 = Le<std::uint16_t>;
 using Le24 = Le<std::uint32_t, 3>;
 using Le32 = Le<std::uint32_t>;
 using Le48 = Le<std::uint64_t, 6>;
 using Le64 = Le<std::uint64_t>;
+///@}
 
 /// A 16-byte little-endian counter, as the log pages have them; `low()` is what tools print unless
 /// `high()` is not zero.
 struct Le128 {
-  Le64 low_part;
-  Le64 high_part;
+  Le64 low_part;   ///< bytes 0 to 7
+  Le64 high_part;  ///< bytes 8 to 15
+  /// The value modulo 2 to the power of 64.
   constexpr std::uint64_t low() const { return low_part.get(); }
+  /// What does not fit into low().
   constexpr std::uint64_t high() const { return high_part.get(); }
 };
 

@@ -11,6 +11,7 @@
 
 namespace nvublk {
 
+/// What kind of failure it is, for programs; people read Error::text.
 enum class ErrorCode : std::uint8_t {
   kInvalidArgument,  ///< what the caller passed cannot be right
   kNotFound,         ///< the thing named does not exist
@@ -31,12 +32,14 @@ enum class ErrorCode : std::uint8_t {
 /// The name of `code` as JSON and the logs show it, such as "timeout".
 std::string_view error_code_name(ErrorCode code);
 
+/// Why something on the control path failed.
 struct Error {
-  ErrorCode code = ErrorCode::kSystem;
-  std::string text;               ///< what failed and what to try, one sentence, no full stop
-  std::string step;               ///< which step of which sequence, or empty
+  ErrorCode code = ErrorCode::kSystem;  ///< what programs look at
+  std::string text;                     ///< what failed and what to try, one sentence, no full stop
+  std::string step;                     ///< which step of which sequence, or empty
   std::uint16_t nvme_status = 0;  ///< the 15 status bits (SC, SCT, CRD, M, DNR) for kNvmeStatus
 
+  /// An error without a step and an NVMe status.
   static Error make(ErrorCode code, std::string text) {
     return Error{code, std::move(text), {}, 0};
   }
@@ -44,13 +47,17 @@ struct Error {
   static Error from_errno(int errno_value, std::string_view what);
 };
 
+/// A value, or why there is none.
 template <typename T>
 using Result = std::expected<T, Error>;
+/// Success, or why not.
 using Status = std::expected<void, Error>;
 
+/// A Result or Status that is this error.
 inline std::unexpected<Error> fail(ErrorCode code, std::string text) {
   return std::unexpected(Error::make(code, std::move(text)));
 }
+/// The same for Error::from_errno().
 inline std::unexpected<Error> fail_errno(int errno_value, std::string_view what) {
   return std::unexpected(Error::from_errno(errno_value, what));
 }

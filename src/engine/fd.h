@@ -1,5 +1,7 @@
 #pragma once
 
+// Internal: owns a file descriptor.
+
 #include <utility>
 
 #include <unistd.h>

@@ -1,7 +1,7 @@
 #pragma once
 
-// A doubly linked list whose links live in its elements: no allocation, O(1) removal. An element is
-// on at most one list per Tag, and must leave it before it is destroyed.
+// Internal: a doubly linked list whose links live in its elements: no allocation, O(1) removal. An
+// element is on at most one list per Tag, and must leave it before it is destroyed.
 
 #include "engine/check.h"
 

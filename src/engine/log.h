@@ -41,6 +41,7 @@ inline void log_error(std::string_view subsystem, std::string_view text) {
 /// Lets `burst` messages through per interval and counts the rest. Shard-affine.
 class LogLimiter {
  public:
+  /// At most `burst` messages in each `interval`.
   explicit LogLimiter(unsigned burst = 5, Duration interval = seconds(10))
       : burst_(burst), interval_(interval) {}
   /// Whether a message may be written at `now`.

@@ -9,13 +9,16 @@
 
 namespace nvublk {
 
+/// What is posted. It stays where it is until one of its two functions has been called.
 struct Message {
+  /// Runs on the receiver's shard; from then on the message is its owner's again.
   using Deliver = void (*)(Message& message);
-  Deliver deliver = nullptr;
+  Deliver deliver = nullptr;  ///< never null
   Deliver discard = nullptr;  ///< instead of `deliver`, if the mailbox dies first; may be null
-  Message* next = nullptr;
+  Message* next = nullptr;    ///< the mailbox's
 };
 
+/// The messages for one shard.
 class Mailbox {
  public:
   Mailbox();
@@ -32,6 +35,7 @@ class Mailbox {
   bool prepare_sleep();
   /// Receiver only: whether nothing has arrived; what is being posted may be missed.
   bool empty() const { return head_.load(std::memory_order_relaxed) == nullptr; }
+  /// Receiver only: it sleeps no more.
   void awake() { sleeping_.store(false, std::memory_order_relaxed); }
   /// Readable (8 bytes, an eventfd) after a post to a sleeping receiver.
   int wake_fd() const { return wake_fd_.get(); }

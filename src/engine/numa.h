@@ -14,7 +14,7 @@ constexpr int kNoNumaNode = -1;
 
 /// A node that has processors, and memory near to them.
 struct NumaNode {
-  int id = kNoNumaNode;
+  int id = kNoNumaNode;   ///< the kernel's number for it
   std::vector<int> cpus;  ///< in ascending order
 };
 

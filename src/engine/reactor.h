@@ -41,6 +41,7 @@ class Poller : public ListHook<PollerTag> {
 /// Phase 5: a front-end queue that collected requests while completions ran.
 class Feeder : public ListHook<FeedTag> {
  public:
+  /// Hands the requests down. What asks for itself again runs in the next turn.
   virtual void feed() = 0;
 
  protected:
@@ -50,6 +51,7 @@ class Feeder : public ListHook<FeedTag> {
 /// Phase 7: a queue with a doorbell to ring or PDUs to send.
 class Flusher : public ListHook<FlushTag> {
  public:
+  /// Sends what has gathered.
   virtual void flush() = 0;
 
  protected:
@@ -59,7 +61,9 @@ class Flusher : public ListHook<FlushTag> {
 /// Phase 6: work put off to where nothing of its owner is on the stack, such as teardown.
 class Deferred : public ListHook<DeferTag> {
  public:
+  /// The work itself, on the reactor's thread.
   using Run = void (*)(Deferred& work, void* context);
+  /// `context` is what `run` gets.
   Deferred(Run run, void* context) : run_(run), context_(context) {}
 
  private:
@@ -72,12 +76,15 @@ class Deferred : public ListHook<DeferTag> {
 /// none of them ends a sleep early. Its SQE has IOSQE_CQE_SKIP_SUCCESS and never waits in the
 /// kernel. `ended` runs in phase 4, as for any other.
 struct QuietOp : RingOp, ListHook<QuietTag> {
+  /// `result` is success_result, or a negative errno.
   using Ended = void (*)(QuietOp& op, std::int32_t result);
+  /// `e` is never null.
   explicit QuietOp(Ended e);
-  Ended ended;
+  Ended ended;                      ///< how the operation ended
   std::int32_t success_result = 0;  ///< what `ended` gets if nothing failed
 };
 
+/// When a reactor sleeps.
 enum class IdleMode : std::uint8_t {
   kBusy,       ///< never sleeps
   kAdaptive,   ///< polls for a short while after an event if the next one mostly comes in it
@@ -87,26 +94,31 @@ enum class IdleMode : std::uint8_t {
 /// "busy", "adaptive" or "interrupt".
 const char* idle_mode_name(IdleMode mode);
 
+/// See the top of this file.
 class Reactor {
  public:
+  /// How a reactor works; nothing of it changes later.
   struct Options {
-    IdleMode mode = IdleMode::kAdaptive;
+    IdleMode mode = IdleMode::kAdaptive;  ///< when it sleeps
     /// Adaptive: how long after the last event to go on polling, at most, when nothing is in
     /// flight; SpinPolicy says how long when something is.
     Duration spin = microseconds(50);
-    Uring::Options ring{};
+    Uring::Options ring{};  ///< its io_uring
     /// In simulations: the time, which whoever turns the reactor moves; it never sleeps then. Null:
     /// the monotonic clock's.
     const Instant* simulated_time = nullptr;
   };
+  /// Counts since it was made.
   struct Counters {
-    std::uint64_t turns = 0;
-    std::uint64_t sleeps = 0;
+    std::uint64_t turns = 0;        ///< rounds of the loop
+    std::uint64_t sleeps = 0;       ///< turns that waited in the kernel
     std::uint64_t completions = 0;  ///< of the ring
     std::uint64_t polled = 0;       ///< by pollers
     std::uint64_t enters = 0;       ///< calls of io_uring_enter
   };
 
+  /// On the thread that will turn it. Fails with kUnsupported, kPermission or what else the kernel
+  /// says of io_uring.
   static Result<std::unique_ptr<Reactor>> create(const Options& options);
   ~Reactor();
   Reactor(const Reactor&) = delete;
@@ -129,11 +141,13 @@ class Reactor {
   /// posted before is delivered.
   void stop();
 
+  /// For operations of the caller's own.
   Uring& ring() { return *ring_; }
   /// Memory that I/O on this shard uses for its data.
   DmaCatalog& dma_catalog() { return dma_catalog_; }
   /// Counters of what the shard's code works with; the shard adds, any thread reads.
   CounterGroups& counter_groups() { return counter_groups_; }
+  /// The same, to read.
   const CounterGroups& counter_groups() const { return counter_groups_; }
   /// The time this turn began or last looked at the clock.
   Instant now() const { return now_; }
@@ -146,10 +160,13 @@ class Reactor {
   /// When the next timer is due, kNever if there is none.
   Instant next_timer() { return timers_.next_deadline(); }
 
+  /// Has `poller` polled in phase 3 of each turn, until remove_poller().
   void add_poller(Poller& poller) { pollers_.push_back(poller); }
+  /// `poller` was added.
   void remove_poller(Poller& poller) { IntrusiveList<Poller, PollerTag>::remove(poller); }
   /// Has `feeder.feed()` called in phase 5 of this turn; of the next one, in and after that phase.
   void request_feed(Feeder& feeder);
+  /// Harmless if nothing was asked for.
   void cancel_feed(Feeder& feeder);
   /// Has `op`, whose SQE is prepared, ended with its `success_result` once it was submitted and no
   /// completion says otherwise. Only for who can wait for that until something else happens: the
@@ -157,25 +174,35 @@ class Reactor {
   void expect_quietly(QuietOp& op) { quiet_.push_back(op); }
   /// Likewise `flusher.flush()` in phase 7, and `work` in phase 6.
   void request_flush(Flusher& flusher);
+  /// Harmless if nothing was asked for.
   void cancel_flush(Flusher& flusher);
+  /// See request_flush().
   void defer(Deferred& work);
+  /// Whether `work` was deferred and has not run.
   bool scheduled(const Deferred& work) const {
     return IntrusiveList<Deferred, DeferTag>::contains_anywhere(work);
   }
+  /// Harmless if it was not deferred.
   void cancel(Deferred& work);
 
+  /// Fires `timer` in phase 6 of the first turn at or after `deadline`; moves it if it was armed.
   void arm(Timer& timer, Instant deadline) { timers_.arm(timer, deadline); }
+  /// The same, `delay` after now().
   void arm_after(Timer& timer, Duration delay) { timers_.arm(timer, instant_after(now_, delay)); }
+  /// Harmless if it was not armed.
   void cancel(Timer& timer) { timers_.cancel(timer); }
 
   /// Requests given to a device and not answered yet.
   void add_in_flight(unsigned count) { in_flight_ += count; }
+  /// Of those that add_in_flight() counted.
   void remove_in_flight(unsigned count) { in_flight_ -= count; }
+  /// How many there are; they decide how long it polls (SpinPolicy).
   unsigned in_flight() const { return in_flight_; }
 
   /// Any thread. The message is delivered in phase 1.
   void post(Message& message) { mailbox_.post(message); }
 
+  /// Options::mode.
   IdleMode mode() const { return options_.mode; }
   /// Options::spin.
   Duration spin() const { return options_.spin; }

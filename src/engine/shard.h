@@ -89,4 +89,5 @@ class Shard {
 
 }  // namespace nvublk
 
+/// Aborts unless the calling thread is that of `shard`.
 #define CHECK_ON(shard) CHECK((shard).is_current())

@@ -1,7 +1,7 @@
 #pragma once
 
-// How long an adaptive shard polls before it sleeps. Polling finds an event sooner than an
-// interrupt and a wake-up would bring it, at the price of the CPU; it pays where the event comes
+// Internal: how long an adaptive shard polls before it sleeps. Polling finds an event sooner than
+// an interrupt and a wake-up would bring it, at the price of the CPU; it pays where the event comes
 // soon.
 
 #include "engine/time.h"

@@ -14,10 +14,14 @@ struct TimerTag;
 /// A timer fires once, at or after its deadline; arm it again for another round.
 class Timer : public ListHook<TimerTag> {
  public:
+  /// Runs on the shard; the timer is not armed any more, and may be armed again.
   using Fire = void (*)(Timer& timer, void* context);
+  /// `context` is what `fire` gets.
   Timer(Fire fire, void* context) : fire_(fire), context_(context) {}
 
+  /// Whether it is going to fire.
   bool armed() const { return linked(); }
+  /// For when it was armed last.
   Instant deadline() const { return deadline_; }
 
  private:
@@ -27,10 +31,12 @@ class Timer : public ListHook<TimerTag> {
   Instant deadline_ = kNever;
 };
 
+/// The timers of one shard. Shard-affine.
 class TimerQueue {
  public:
   /// Arms `timer` for `deadline`, moving it if it was armed.
   void arm(Timer& timer, Instant deadline);
+  /// Harmless if it was not armed.
   void cancel(Timer& timer);
   /// Fires what is due at `now`; returns how many.
   unsigned fire(Instant now);

@@ -20,22 +20,27 @@ namespace nvublk {
 struct RingOp {
   /// `result` and `flags` are the CQE's. Runs in the reactor's completion phase.
   using Complete = void (*)(RingOp& op, std::int32_t result, std::uint32_t flags);
-  Complete complete = nullptr;
+  Complete complete = nullptr;  ///< never null when it is submitted
 };
 
+/// See the top of this file.
 class Uring {
  public:
+  /// How the ring is made.
   struct Options {
     unsigned entries = 1024;     ///< submission entries
     unsigned cq_entries = 8192;  ///< completion entries
     bool sqe128 = false;         ///< 128-byte SQEs, as ublk's control commands need
   };
+  /// A completion.
   struct Reaped {
-    RingOp* op;
-    std::int32_t result;
-    std::uint32_t flags;
+    RingOp* op;           ///< whose it is
+    std::int32_t result;  ///< the CQE's: a negative errno, or what the operation says
+    std::uint32_t flags;  ///< the CQE's
   };
 
+  /// Fails with kUnsupported before Linux 5.11, with kPermission where io_uring is forbidden, or
+  /// with what else the kernel says.
   static Result<std::unique_ptr<Uring>> create(const Options& options);
   ~Uring();
   Uring(const Uring&) = delete;
@@ -57,15 +62,18 @@ class Uring {
 
   /// Whether enter() would do anything: prepared SQEs, or task work that waits for us.
   bool has_work() const;
-  static constexpr Instant kDoNotWait = Instant::min();
+  static constexpr Instant kDoNotWait = Instant::min();  ///< see enter()
   /// Submits all that was prepared and runs task work; then, unless `wait_until` is kDoNotWait,
   /// sleeps until a completion arrives or that instant has come.
   void enter(Instant wait_until);
 
   /// How many times io_uring_enter was called. Any thread.
   std::uint64_t enters() const { return enters_.get(); }
+  /// Options::sqe128.
   bool sqe128() const { return sqe128_; }
+  /// The ring's descriptor, the ring's own.
   int fd() const { return ring_.ring_fd; }
+  /// For calls of liburing that have no counterpart here.
   io_uring& raw() { return ring_; }
 
  private:

@@ -9,6 +9,7 @@
 
 #include "engine/block_export.h"
 #include "engine/blocking_call.h"
+#include "engine/shard_set.h"
 #include "engine/step_runner.h"
 #include "fuse/export_steps.h"
 #include "fuse/file_session.h"

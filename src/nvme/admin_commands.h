@@ -19,16 +19,19 @@ struct AdminEntryTag;
 
 /// One admin command. `data` has to stay until `done` has run.
 struct AdminCommand {
+  /// How the command ended: its status, and the completion entry (DW0 and DW1 are the result), or
+  /// one made here when there was no answer.
   using Done = std::function<void(spec::NvmeStatus status, const spec::CompletionEntry& entry)>;
 
-  spec::SubmissionEntry sqe;  ///< complete but for the CID and the data pointer
-  std::span<std::byte> data{};
+  spec::SubmissionEntry sqe;    ///< complete but for the CID and the data pointer
+  std::span<std::byte> data{};  ///< in or out, as the opcode says; empty: none
   /// Past it the admin queue is closed; zero: it may take for ever.
   Duration timeout = Duration::zero();
   void* tag = nullptr;  ///< what abort() looks for
-  Done done;
+  Done done;            ///< runs once, on the admin queue's shard; may be empty
 };
 
+/// See the top of this file. Controller::admin() has that of a controller.
 class AdminCommands {
  public:
   /// `cid` of a command that took longer than set_timeout() says; it goes on.
@@ -56,11 +59,14 @@ class AdminCommands {
 
   /// Runs the callbacks of what has completed; how many.
   unsigned process();
+  /// Commands at the device, Abort included.
   std::uint32_t outstanding() const { return outstanding_count_; }
 
   /// Zero: none.
   void set_timeout(Duration limit, TimedOut timed_out);
+  /// The next commands with an opcode end as `error` says.
   void inject_error(const InjectedError& error) { injector_.add(error); }
+  /// Ends what inject_error() began for `opcode`.
   void remove_injected_error(std::uint8_t opcode) { injector_.remove(opcode); }
 
  private:

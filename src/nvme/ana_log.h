@@ -13,11 +13,12 @@
 
 namespace nvublk::nvme {
 
+/// Namespaces whose access state changes together. [Base 2.1 §5.1.12.1.13]
 struct AnaGroup {
-  std::uint32_t id = 0;
-  std::uint64_t change_count = 0;
-  spec::AnaState state = spec::AnaState::kOptimized;
-  std::vector<std::uint32_t> nsids;  ///< in ascending order
+  std::uint32_t id = 0;                               ///< ANAGRPID
+  std::uint64_t change_count = 0;                     ///< grows with each change of the group
+  spec::AnaState state = spec::AnaState::kOptimized;  ///< of all its namespaces
+  std::vector<std::uint32_t> nsids;                   ///< in ascending order
 };
 
 /// "optimized", "non-optimized", "inaccessible", "persistent-loss" or "change"; "unknown" for what

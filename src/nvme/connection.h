@@ -3,17 +3,14 @@
 // A controller on its way from connect to the end of its shutdown, for those who poll. It is held
 // by whoever waits for it. Shard-affine.
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "nvme/controller.h"
+#include "nvme/transport_options.h"
 
 namespace nvublk::nvme {
-
-/// Makes the transport for `options.id`; make_transport of transport_factory.h, or a test's.
-using TransportMaker = std::function<Result<std::unique_ptr<Transport>>(const TransportOptions&)>;
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:

@@ -12,10 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/block_export.h"
 #include "engine/error.h"
+#include "engine/shard_set.h"
 #include "nvme/admin_commands.h"
-#include "nvme/controller_init.h"
+#include "nvme/controller_profile.h"
 #include "nvme/controller_status.h"
 #include "nvme/io_passthrough.h"
 #include "nvme/io_queue_pair.h"
@@ -28,15 +28,17 @@ namespace nvublk::nvme {
 
 /// NSIDs, in ascending order.
 struct NamespaceChanges {
-  std::vector<std::uint32_t> added;
-  std::vector<std::uint32_t> removed;
-  std::vector<std::uint32_t> resized;
+  std::vector<std::uint32_t> added;    ///< there now
+  std::vector<std::uint32_t> removed;  ///< not there any more
+  std::vector<std::uint32_t> resized;  ///< of another size than before
+  /// Whether there is one.
   bool any() const { return !added.empty() || !removed.empty() || !resized.empty(); }
 };
 
 /// Who wants to know what becomes of a controller.
 class ControllerListener {
  public:
+  /// After the change, once for each.
   virtual void controller_state_changed(ControllerState state) = 0;
   /// A Namespace Attribute Changed event was read: these NSIDs appeared, vanished or changed; none
   /// named: any may have. The controller looks at them next, see namespaces_updated().
@@ -57,8 +59,10 @@ class ControllerListener {
   ~ControllerListener() = default;
 };
 
+/// See the top of this file.
 class Controller {
  public:
+  /// How what was asked for went; runs once.
   using Done = std::function<void(Status status)>;
 
   /// Checks and clamps `options`; the transport is made by transport_factory.h.
@@ -107,6 +111,7 @@ class Controller {
   bool supports(spec::LogPage page) const {
     return profile().log_pages.test(static_cast<std::size_t>(page));
   }
+  /// The same for a feature.
   bool supports(spec::FeatureId feature) const {
     return profile().features.test(static_cast<std::size_t>(feature));
   }
@@ -135,12 +140,17 @@ class Controller {
   /// The same for admin commands.
   int abort_tagged(void* tag);
 
+  /// ControllerOptions::name, or what the transport id names.
   const std::string& name() const;
+  /// Where its life is.
   ControllerState state() const;
+  /// All that `status` of a daemon shows; allocates.
   ControllerStatus status() const;
+  /// As they are in force: clamped, as granted, and as set_policy() changed them.
   const ControllerOptions& options() const;
   /// Valid from a successful connect() to disconnect().
   std::vector<Namespace*> namespaces() const;
+  /// Valid as namespaces() is; null if there is none with this NSID.
   Namespace* find_namespace(std::uint32_t nsid) const;
 
  private:

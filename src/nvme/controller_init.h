@@ -24,48 +24,13 @@
 #include <vector>
 
 #include "engine/step_machine.h"
-#include "nvme/ana_log.h"
 #include "nvme/control_action.h"
-#include "nvme/controller_capabilities.h"
 #include "nvme/controller_options.h"
-#include "nvme/identify_decode.h"
-#include "nvme/namespace_format.h"
-#include "nvme/quirks.h"
+#include "nvme/controller_profile.h"
 #include "nvme/spec/identify.h"
 #include "nvme/spec/properties.h"
 
 namespace nvublk::nvme {
-
-/// One namespace as it was identified.
-struct NamespaceProfile {
-  std::uint32_t nsid = 0;
-  spec::IdentifyNamespace data{};
-  NamespaceIds ids;
-  CommandSetFormat format;
-  std::uint32_t ana_group = 0;  ///< 0: in none
-  bool ready = true;            ///< for commands that touch the media
-  bool gone = false;  ///< vanished while it was identified; never in a profile that is done
-};
-
-/// What is known of a controller once the sequence is through.
-struct ControllerProfile {
-  std::uint16_t cntlid = 0;
-  spec::Cap cap;
-  spec::Vs vs;
-  spec::IdentifyController identify{};
-  spec::IdentifyControllerNvm nvm{};
-  Quirks quirks;
-  bool discovery = false;           ///< a discovery controller
-  ArbitrationOptions arbitration;   ///< as it is in force
-  std::uint32_t keep_alive_ms = 0;  ///< as granted
-  std::uint32_t io_queue_count = 0;
-  bool retry_delays = false;                        ///< a status may name one of CRDT1 to CRDT3
-  std::optional<std::uint64_t> append_limit_bytes;  ///< of Zone Append; once a namespace is zoned
-  SupportedSet log_pages;                           ///< by LogPage
-  SupportedSet features;                            ///< by FeatureId
-  std::vector<NamespaceProfile> namespaces;
-  std::vector<AnaGroup> ana_groups;  ///< empty: the controller has none
-};
 
 class ControllerInit : public StepMachine<ControllerInit, ControlAction, ControlOutcome> {
  public:

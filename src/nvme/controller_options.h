@@ -14,8 +14,8 @@ namespace nvublk::nvme {
 
 /// Who we are to a fabric's controller. [Base 2.1 §6.3]
 struct HostIdentity {
-  std::string nqn;
-  HostId id;
+  std::string nqn;  ///< HOSTNQN, 1 to 223 bytes
+  HostId id;        ///< HOSTID
 };
 
 /// What becomes of an I/O command that has no answer within ControllerOptions::io_timeout.
@@ -26,6 +26,7 @@ enum class TimeoutAction : std::uint8_t {
 };
 /// "reset", "abort", "none".
 std::string_view timeout_action_name(TimeoutAction action);
+/// What timeout_action_name() writes; nothing for another text.
 std::optional<TimeoutAction> timeout_action_from_name(std::string_view name);
 
 /// Which I/O command sets a controller is enabled with. [Base 2.1 §3.1.4.5]
@@ -45,14 +46,15 @@ struct ArbitrationOptions {
 
 /// Options of one controller; the names follow nvme-cli, the defaults its kernel driver or SPDK.
 struct ControllerOptions {
-  std::string name;  ///< "nvublk0", for logs; empty: what the transport id names
-  HostIdentity host;
-  TransportOptions transport;
+  std::string name;            ///< "nvublk0", for logs; empty: what the transport id names
+  HostIdentity host;           ///< who connects
+  TransportOptions transport;  ///< where to, and how
   unsigned io_queues = 0;  ///< I/O queue pairs, one per I/O shard; 0: as many as there are shards
   unsigned queue_size = 256;           ///< commands per I/O queue; clamped to 2 to 1024
   unsigned io_queue_requests = 512;    ///< of an application's queue pair; at least queue_size
   unsigned transport_retry_count = 4;  ///< how often a block request is tried again
-  unsigned admin_queue_size = 32;
+  unsigned admin_queue_size = 32;      ///< entries of the admin queue, our own commands included
+  /// Over fabrics; a target that does not do without is asked again with it.
   bool disable_sq_flow_control = true;
   milliseconds keep_alive{10000};  ///< 0: none
   std::string serial;  ///< any other serial number is refused; empty: any, when connecting first
@@ -60,11 +62,11 @@ struct ControllerOptions {
   seconds ctrl_loss_timeout{600};      ///< -1: for ever; 0: do not reconnect
   seconds fast_io_fail_timeout{-1};    ///< -1: off
   milliseconds connect_timeout{5000};  ///< each step of connecting, and Fabrics Connect
-  milliseconds admin_timeout{30000};
-  milliseconds io_timeout{30000};
-  TimeoutAction timeout_action = TimeoutAction::kReset;
-  CommandSets command_sets = CommandSets::kAutomatic;
-  ArbitrationOptions arbitration;
+  milliseconds admin_timeout{30000};   ///< for each of our own admin commands, and for Abort
+  milliseconds io_timeout{30000};      ///< for a block request; more than 0
+  TimeoutAction timeout_action = TimeoutAction::kReset;  ///< what follows after io_timeout
+  CommandSets command_sets = CommandSets::kAutomatic;    ///< what CC.CSS is set to
+  ArbitrationOptions arbitration;                        ///< of the I/O queues
   bool log_errors = true;           ///< block requests that fail are logged, a few at a time
   bool application_queues = false;  ///< I/O queue pairs are allocated by the application, none here
   bool discovery_allowed = false;   ///< the controller may be one of a discovery subsystem

@@ -7,6 +7,7 @@
 #include "engine/check.h"
 #include "engine/log.h"
 #include "nvme/controller_impl.h"
+#include "nvme/io_passthrough_run.h"
 
 namespace nvublk::nvme {
 

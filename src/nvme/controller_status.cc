@@ -36,4 +36,20 @@ const char* queue_state_name(QueueState state) {
   return "unknown";
 }
 
+const char* queue_failure_name(QueueFailure failure) {
+  switch (failure) {
+    case QueueFailure::kNone:
+      return "none";
+    case QueueFailure::kLocal:
+      return "local";
+    case QueueFailure::kRemote:
+      return "remote";
+    case QueueFailure::kUnknown:
+      return "unknown";
+    case QueueFailure::kReset:
+      return "reset";
+  }
+  return "unknown";
+}
+
 }  // namespace nvublk::nvme

@@ -13,6 +13,7 @@
 
 namespace nvublk::nvme {
 
+/// Where the life of a controller is.
 enum class ControllerState : std::uint8_t {
   kNew,           ///< made, not connected
   kConnecting,    ///< initialization runs for the first time
@@ -25,6 +26,7 @@ enum class ControllerState : std::uint8_t {
 /// "new", "connecting", "live", "reconnecting", "deleting", "failed", "resetting".
 const char* controller_state_name(ControllerState state);
 
+/// Whether a queue pair has a connection.
 enum class QueueState : std::uint8_t {
   kDisconnected,
   kConnecting,
@@ -34,28 +36,41 @@ enum class QueueState : std::uint8_t {
 /// "disconnected", "connecting", "live", "disconnecting".
 const char* queue_state_name(QueueState state);
 
+/// Why a queue pair is not connected.
+enum class QueueFailure : std::uint8_t {
+  kNone,     ///< it is connected, or never was
+  kLocal,    ///< the application disconnected it
+  kRemote,   ///< the peer or the network did
+  kUnknown,  ///< a deadline passed, or the protocol was broken
+  kReset,    ///< the controller was reset
+};
+/// "none", "local", "remote", "unknown", "reset".
+const char* queue_failure_name(QueueFailure failure);
+
+/// A queue pair, at one moment.
 struct QueueStatus {
-  std::uint16_t qid = 0;
-  int shard = -1;  ///< id of the I/O shard, -1: the control shard
-  QueueState state = QueueState::kDisconnected;
-  bool in_controller_memory = false;  ///< PCIe: the submission queue lies in the CMB
-  std::uint32_t depth = 0;
-  std::uint32_t outstanding = 0;
-  std::uint64_t submitted = 0;
-  std::uint64_t completed = 0;
-  std::uint64_t errors = 0;  ///< completions with a status other than success
-  std::string failure;       ///< why it was last disconnected, empty if it never was
+  std::uint16_t qid = 0;                         ///< 0: the admin queue
+  int shard = -1;                                ///< id of the I/O shard, -1: the control shard
+  QueueState state = QueueState::kDisconnected;  ///< of its connection
+  bool in_controller_memory = false;             ///< PCIe: the submission queue lies in the CMB
+  std::uint32_t depth = 0;                       ///< commands at the device at a time
+  std::uint32_t outstanding = 0;                 ///< commands at the device now
+  std::uint64_t submitted = 0;                   ///< commands, since it was made
+  std::uint64_t completed = 0;                   ///< answers, since it was made
+  std::uint64_t errors = 0;                      ///< completions with a status other than success
+  std::string failure;  ///< why it was last disconnected, empty if it never was
 };
 
+/// A namespace, at one moment.
 struct NamespaceStatus {
-  std::uint32_t nsid = 0;
-  std::uint64_t size_blocks = 0;
-  std::uint32_t block_size_bytes = 0;
-  std::string uuid;       ///< 8-4-4-4-12 hex, empty if the namespace has none
-  std::string nguid;      ///< 32 hex digits, empty if none
-  std::string eui64;      ///< 16 hex digits, empty if none
-  std::string state;      ///< "live", "unusable: REASON"
-  std::string ana_state;  ///< "optimized", "non-optimized", ...
+  std::uint32_t nsid = 0;              ///< 1 and up
+  std::uint64_t size_blocks = 0;       ///< of block_size_bytes
+  std::uint32_t block_size_bytes = 0;  ///< of a logical block
+  std::string uuid;                    ///< 8-4-4-4-12 hex, empty if the namespace has none
+  std::string nguid;                   ///< 32 hex digits, empty if none
+  std::string eui64;                   ///< 16 hex digits, empty if none
+  std::string state;                   ///< "live", "unusable: REASON"
+  std::string ana_state;               ///< "optimized", "non-optimized", ...
 };
 
 /// How a lost connection, or a reset, is being mended.
@@ -70,9 +85,10 @@ struct RecoveryStatus {
   bool io_fails = false;                         ///< fast_io_fail_tmo is over: I/O does not wait
 };
 
+/// A controller, at one moment.
 struct ControllerStatus {
-  std::string name;
-  ControllerState state = ControllerState::kNew;
+  std::string name;                               ///< Controller::name()
+  ControllerState state = ControllerState::kNew;  ///< where its life is
   std::string step;                               ///< what runs or hangs, empty when live
   std::string step_spec;                          ///< the specification's section for it
   std::uint64_t step_since_ms = 0;                ///< how long it has been running
@@ -81,15 +97,15 @@ struct ControllerStatus {
   unsigned reconnect_attempts = 0;                ///< of the recovery that runs, or ran last
   std::optional<RecoveryStatus> recovery;         ///< while one runs
   ControllerOptions options;                      ///< as they are in force, after clamping
-  std::uint16_t cntlid = 0;
-  std::string model;
-  std::string serial;
-  std::string firmware;
-  std::string version;  ///< "2.1"
-  std::uint64_t keep_alive_ms = 0;
-  bool sq_flow_control_disabled = false;
-  std::vector<QueueStatus> queues;  ///< the admin queue first
-  std::vector<NamespaceStatus> namespaces;
+  std::uint16_t cntlid = 0;                       ///< CNTLID; 0 before it connected
+  std::string model;                              ///< MN of Identify Controller, printable
+  std::string serial;                             ///< SN, printable
+  std::string firmware;                           ///< FR, printable
+  std::string version;                            ///< "2.1"
+  std::uint64_t keep_alive_ms = 0;                ///< as granted; 0: none
+  bool sq_flow_control_disabled = false;          ///< completions carry no SQ head pointer
+  std::vector<QueueStatus> queues;                ///< the admin queue first
+  std::vector<NamespaceStatus> namespaces;        ///< those of Controller::namespaces()
 };
 
 }  // namespace nvublk::nvme

@@ -14,9 +14,9 @@ namespace nvublk::nvme {
 
 /// What happens to the next commands with `opcode`.
 struct InjectedError {
-  std::uint8_t opcode = 0;
-  std::uint32_t count = 1;  ///< how many commands it strikes, then it is over
-  spec::NvmeStatus status;
+  std::uint8_t opcode = 0;     ///< of the commands that it strikes
+  std::uint32_t count = 1;     ///< how many commands it strikes, then it is over
+  spec::NvmeStatus status;     ///< how these end
   bool do_not_submit = false;  ///< the device never sees the command
   /// How much later than it could the command ends; when its connection closes, at once.
   Duration delay = Duration::zero();
@@ -24,17 +24,20 @@ struct InjectedError {
 
 /// What strikes one command.
 struct InjectedOutcome {
-  bool strikes = false;
-  bool do_not_submit = false;
-  spec::NvmeStatus status;
-  Duration delay = Duration::zero();
+  bool strikes = false;               ///< whether anything happens to it
+  bool do_not_submit = false;         ///< as in InjectedError
+  spec::NvmeStatus status;            ///< as in InjectedError
+  Duration delay = Duration::zero();  ///< as in InjectedError
 };
 
+/// The errors of one queue pair. Shard-affine.
 class ErrorInjector {
  public:
   /// Replaces what was there for the same opcode. With a count of 0 it only removes that.
   void add(const InjectedError& error);
+  /// Harmless if there is none for `opcode`.
   void remove(std::uint8_t opcode);
+  /// Whether commands pass unharmed.
   bool empty() const { return errors_.empty(); }
 
   /// What becomes of a command that is submitted now; counts.

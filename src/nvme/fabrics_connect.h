@@ -1,6 +1,6 @@
 #pragma once
 
-// The Connect command, which turns a transport's connection into a queue. [Base 2.1 §6.3]
+// Internal: the Connect command, which turns a transport's connection into a queue. [Base 2.1 §6.3]
 
 #include <cstdint>
 

@@ -19,6 +19,7 @@ struct NamespaceIds {
   std::string uuid;   ///< 8-4-4-4-12 hexadecimal digits
   std::string nguid;  ///< 32 hexadecimal digits
   std::string eui64;  ///< 16 hexadecimal digits
+  /// CSI, the command set.
   std::uint8_t csi = static_cast<std::uint8_t>(spec::CommandSetIdentifier::kNvm);
 
   friend bool operator==(const NamespaceIds&, const NamespaceIds&) = default;

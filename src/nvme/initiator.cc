@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "engine/check.h"
+#include "nvme/connection.h"
+#include "nvme/discovery_walk.h"
 #include "nvme/nqn.h"
 #include "nvme/pci_scan.h"
 #include "nvme/uuid.h"

@@ -17,11 +17,15 @@
 #include <string>
 #include <vector>
 
-#include "nvme/connection.h"
-#include "nvme/discovery_walk.h"
+#include "nvme/controller.h"
+#include "nvme/controller_options.h"
+#include "nvme/transport_id.h"
+#include "nvme/transport_options.h"
 
 namespace nvublk::nvme {
 
+class Connection;
+class DiscoveryWalk;
 class Initiator;
 
 /// All run in ProbeContext::poll(), outside of any turn: they may call whatever they like, but not

@@ -1,44 +1,29 @@
 #pragma once
 
-// An I/O command of the user's own on a queue pair that serves block devices. It goes to the
-// queue's shard, waits for a slot there, and comes back.
+// An I/O command of the user's own for a controller whose queue pairs serve block devices.
 
 #include <cstddef>
 #include <functional>
 #include <span>
 
-#include "engine/shard.h"
-#include "nvme/queue_pair.h"
+#include "engine/time.h"
+#include "nvme/spec/cqe.h"
+#include "nvme/spec/sqe.h"
+#include "nvme/spec/status.h"
 
 namespace nvublk::nvme {
 
 /// `data` has to stay until `done` has run, which it does on the control shard.
 struct IoPassthrough {
+  /// How the command ended: its status, and the completion entry (DW0 and DW1 are the result), or
+  /// one made here when there was no answer.
   using Done = std::function<void(spec::NvmeStatus status, const spec::CompletionEntry& entry)>;
 
-  spec::SubmissionEntry sqe;  ///< complete but for the CID and the data pointer
-  std::span<std::byte> data{};
+  spec::SubmissionEntry sqe;    ///< complete but for the CID and the data pointer
+  std::span<std::byte> data{};  ///< in or out, as the opcode says; empty: none
   /// Past it the queue pair is closed; zero: it may take for ever.
   Duration timeout = Duration::zero();
-  Done done;
-};
-
-/// One of them under way; it owns itself.
-class IoPassthroughRun final : private SlotWaiter {
- public:
-  /// On the control shard; `queue` stays until `command.done` has run.
-  static void start(QueuePair& queue, Shard& control, IoPassthrough command);
-
- private:
-  IoPassthroughRun(QueuePair& queue, Shard& control, IoPassthrough command)
-      : queue_(queue), control_(control), command_(std::move(command)) {}
-  void slot_free(Request& request) override;
-  void no_slot() override;
-  void finish(spec::NvmeStatus status, const spec::CompletionEntry& entry);
-
-  QueuePair& queue_;
-  Shard& control_;
-  IoPassthrough command_;
+  Done done;  ///< runs once; may be empty
 };
 
 }  // namespace nvublk::nvme

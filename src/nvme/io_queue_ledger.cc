@@ -9,22 +9,6 @@
 
 namespace nvublk::nvme {
 
-const char* queue_failure_name(QueueFailure failure) {
-  switch (failure) {
-    case QueueFailure::kNone:
-      return "none";
-    case QueueFailure::kLocal:
-      return "local";
-    case QueueFailure::kRemote:
-      return "remote";
-    case QueueFailure::kUnknown:
-      return "unknown";
-    case QueueFailure::kReset:
-      return "reset";
-  }
-  return "unknown";
-}
-
 IoQueueLedger::IoQueueLedger(std::shared_ptr<Transport> transport)
     : transport_(std::move(transport)) {}
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// What a controller and the I/O queue pairs that applications allocated of it share: which queue
-// ids are free, who uses them, and whether the controller can have more of them. Thread-safe: queue
-// pairs may live on other shards than their controller.
+// Internal: what a controller and the I/O queue pairs that applications allocated of it share:
+// which queue ids are free, who uses them, and whether the controller can have more of them.
+// Thread-safe: queue pairs may live on other shards than their controller.
 
 #include <atomic>
 #include <cstdint>
@@ -13,23 +13,12 @@
 
 #include "engine/error.h"
 #include "engine/shard.h"
-#include "nvme/controller_options.h"
+#include "nvme/controller_status.h"
 #include "nvme/transport.h"
 
 namespace nvublk::nvme {
 
 class IoQueuePair;
-
-/// Why a queue pair is not connected.
-enum class QueueFailure : std::uint8_t {
-  kNone,     ///< it is connected, or never was
-  kLocal,    ///< the application disconnected it
-  kRemote,   ///< the peer or the network did
-  kUnknown,  ///< a deadline passed, or the protocol was broken
-  kReset,    ///< the controller was reset
-};
-/// "none", "local", "remote", "unknown", "reset".
-const char* queue_failure_name(QueueFailure failure);
 
 /// Whether I/O queue pairs can be had of a controller.
 enum class QueueAvailability : std::uint8_t { kConnecting, kReady, kResetting, kFailed, kRemoved };

@@ -72,6 +72,8 @@ struct IoCommand {
 
 /// A command under way. Its queue pair's, not the application's.
 struct IoRequest : ListHook<IoRequestTag> {
+  ///@{
+  /// As in the IoCommand that it was made from; `length_bytes` is that of all the data.
   spec::SubmissionEntry sqe;
   const iovec* iov = nullptr;
   std::uint32_t iov_count = 0;
@@ -81,15 +83,16 @@ struct IoRequest : ListHook<IoRequestTag> {
   IoCommand::Done done = nullptr;
   void* context = nullptr;
   void* tag = nullptr;
+  ///@}
 
-  IoQueuePair* queue = nullptr;
-  std::uint16_t cid = 0;  ///< while it is outstanding
-  bool timeout_reported = false;
-  Instant deadline = kNever;  ///< when the timeout callback runs
-  Instant release = kNever;   ///< when a delayed one ends
-  InjectedOutcome injected;
-  spec::NvmeStatus status;
-  spec::CompletionEntry cqe;
+  IoQueuePair* queue = nullptr;   ///< whose it is
+  std::uint16_t cid = 0;          ///< while it is outstanding
+  bool timeout_reported = false;  ///< the timeout callback had it
+  Instant deadline = kNever;      ///< when the timeout callback runs
+  Instant release = kNever;       ///< when a delayed one ends
+  InjectedOutcome injected;       ///< what inject_error() does to it
+  spec::NvmeStatus status;        ///< how it ended, before `done` runs
+  spec::CompletionEntry cqe;      ///< likewise
 };
 
 /// Counts since the queue pair was allocated.
@@ -107,6 +110,7 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
   /// Frees: what is outstanding or waits ends with Aborted - SQ Deletion first. From within a
   /// callback of this queue pair the memory goes once that callback is back.
   struct Free {
+    /// What the pointer calls.
     void operator()(IoQueuePair* queue_pair) const { queue_pair->free(); }
   };
   /// Owns a queue pair.
@@ -180,9 +184,11 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
   unsigned abort_matching(void* tag, Outstanding outstanding);
 
   // The machinery's.
+  /// The controller closed all its queue pairs: `failure` and `reason` say why.
   void controller_closed(QueueFailure failure, const std::string& reason);
   /// Runs callbacks without a poll.
   int reap(std::uint32_t max);
+  /// What it shares with its controller.
   const IoQueueLedger& ledger() const { return *ledger_; }
 
  private:

@@ -13,34 +13,38 @@ namespace nvublk::nvme::command {
 
 // Admin commands.
 
+/// What Format NVM does. [Base 2.1 §5.1.10]
 struct FormatArguments {
-  std::uint32_t nsid = 0;       ///< kNsidBroadcast: all
-  std::uint8_t lba_format = 0;  ///< index, below 64
-  bool metadata_extends_block = false;
-  std::uint8_t protection_type = 0;  ///< 0 none, 1 to 3
-  bool protection_first = false;     ///< in the metadata's first bytes
-  std::uint8_t secure_erase = 0;     ///< 0 none, 1 user data, 2 cryptographic
+  std::uint32_t nsid = 0;               ///< kNsidBroadcast: all
+  std::uint8_t lba_format = 0;          ///< index, below 64
+  bool metadata_extends_block = false;  ///< MSET
+  std::uint8_t protection_type = 0;     ///< 0 none, 1 to 3
+  bool protection_first = false;        ///< in the metadata's first bytes
+  std::uint8_t secure_erase = 0;        ///< 0 none, 1 user data, 2 cryptographic
 };
 spec::SubmissionEntry format(const FormatArguments& arguments);  ///< [Base 2.1 §5.1.10]
 
+/// SANACT. [Base 2.1 §5.1.22]
 enum class SanitizeAction : std::uint8_t {
   kExitFailureMode = 1,
   kBlockErase = 2,
   kOverwrite = 3,
   kCryptoErase = 4,
 };
+/// What Sanitize does. The overwrite's fields matter to that only. [Base 2.1 §5.1.22]
 struct SanitizeArguments {
-  SanitizeAction action = SanitizeAction::kBlockErase;
-  bool allow_unrestricted_exit = false;
-  std::uint8_t overwrite_passes = 1;  ///< 1 to 16
-  bool invert_between_passes = false;
-  bool no_deallocate = false;
-  std::uint32_t overwrite_pattern = 0;
+  SanitizeAction action = SanitizeAction::kBlockErase;  ///< how user data goes
+  bool allow_unrestricted_exit = false;                 ///< AUSE: unrestricted completion mode
+  std::uint8_t overwrite_passes = 1;                    ///< 1 to 16
+  bool invert_between_passes = false;   ///< OIPBP: every other pass writes the pattern inverted
+  bool no_deallocate = false;           ///< NDAS: blocks are not deallocated afterwards
+  std::uint32_t overwrite_pattern = 0;  ///< OVRPAT, 32 bits
 };
 spec::SubmissionEntry sanitize(const SanitizeArguments& arguments);  ///< [Base 2.1 §5.1.22]
 
 /// A piece of an image: both in bytes, multiples of 4. [Base 2.1 §5.1.9]
 spec::SubmissionEntry firmware_download(std::uint64_t offset_bytes, std::uint32_t length_bytes);
+/// CA: what becomes of the image that was downloaded, or of that in a slot. [Base 2.1 §5.1.8]
 enum class FirmwareAction : std::uint8_t {
   kReplace = 0,
   kReplaceAndActivateAtReset = 1,
@@ -53,31 +57,35 @@ spec::SubmissionEntry firmware_commit(FirmwareAction action, std::uint8_t slot);
 /// Takes 4096 bytes that describe the namespace; DW0 of the completion is its NSID.
 /// [Base 2.1 §5.1.21]
 spec::SubmissionEntry create_namespace(std::uint8_t csi);
+/// Deletes one namespace, or with kNsidBroadcast all. [Base 2.1 §5.1.21]
 spec::SubmissionEntry delete_namespace(std::uint32_t nsid);
 /// Takes a controller list of 4096 bytes. [Base 2.1 §5.1.20]
 spec::SubmissionEntry attach_namespace(std::uint32_t nsid, bool attach);
 
+/// What Security Send and Security Receive carry. [Base 2.1 §5.1.23, §5.1.24]
 struct SecurityArguments {
-  std::uint8_t protocol = 0;
-  std::uint16_t protocol_specific = 0;
-  std::uint8_t nvme_specific = 0;
-  std::uint32_t length_bytes = 0;
-  std::uint32_t nsid = 0;
+  std::uint8_t protocol = 0;            ///< SECP
+  std::uint16_t protocol_specific = 0;  ///< SPSP, both bytes
+  std::uint8_t nvme_specific = 0;       ///< NSSF
+  std::uint32_t length_bytes = 0;       ///< of the data: TL of Send, AL of Receive
+  std::uint32_t nsid = 0;               ///< 0, unless `protocol` says otherwise
 };
 spec::SubmissionEntry security_send(const SecurityArguments& arguments);     ///< [Base 2.1 §5.1.24]
 spec::SubmissionEntry security_receive(const SecurityArguments& arguments);  ///< [Base 2.1 §5.1.23]
 
+/// STC: which test is begun, or that the one that runs is ended. [Base 2.1 §5.1.5]
 enum class SelfTest : std::uint8_t { kShort = 0x1, kExtended = 0x2, kAbort = 0xf };
 /// `nsid` 0: the controller only; kNsidBroadcast: all namespaces too. [Base 2.1 §5.1.5]
 spec::SubmissionEntry self_test(SelfTest which, std::uint32_t nsid);
 
+/// What Directive Send and Directive Receive carry. [Base 2.1 §5.1.6, §5.1.7]
 struct DirectiveArguments {
-  std::uint32_t nsid = 0;
-  std::uint8_t operation = 0;
-  std::uint8_t type = 0;
-  std::uint16_t specific = 0;
+  std::uint32_t nsid = 0;          ///< where the directive is of a namespace
+  std::uint8_t operation = 0;      ///< DOPER
+  std::uint8_t type = 0;           ///< DTYPE
+  std::uint16_t specific = 0;      ///< DSPEC
   std::uint32_t length_bytes = 0;  ///< a multiple of 4; 0: no data
-  std::uint32_t cdw12 = 0;
+  std::uint32_t cdw12 = 0;         ///< specific to the operation
 };
 spec::SubmissionEntry directive_send(const DirectiveArguments& arguments);  ///< [Base 2.1 §5.1.7]
 spec::SubmissionEntry directive_receive(

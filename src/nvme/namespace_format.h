@@ -10,22 +10,24 @@
 
 namespace nvublk::nvme {
 
+/// Zones of a namespace. [ZNS 1.2 §4.1.5.1]
 struct ZonedFormat {
   std::uint64_t zone_blocks = 0;       ///< from one zone to the next
   std::uint32_t extension_bytes = 0;   ///< of a zone's descriptor extension; 0: there is none
   std::uint32_t max_open_zones = 0;    ///< 0: no limit
   std::uint32_t max_active_zones = 0;  ///< 0: no limit
-  bool reads_across_zones = false;
-  bool variable_capacity = false;  ///< zone capacities may change
+  bool reads_across_zones = false;     ///< a read may go on into the next zone
+  bool variable_capacity = false;      ///< zone capacities may change
   bool operator==(const ZonedFormat&) const = default;
 };
 
+/// What a namespace is beside its blocks.
 struct CommandSetFormat {
   bool protection_asked = false;      ///< whether the controller was asked for what follows
   std::uint8_t guard_bits = 16;       ///< of protection information: 16, 32 or 64; 0: unknown
   std::uint8_t storage_tag_bits = 0;  ///< taken from the reference tag
-  bool zones_asked = false;
-  std::optional<ZonedFormat> zones;
+  bool zones_asked = false;           ///< whether the controller was asked for `zones`
+  std::optional<ZonedFormat> zones;   ///< of a zoned namespace
   bool operator==(const CommandSetFormat&) const = default;
 };
 

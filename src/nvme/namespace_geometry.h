@@ -3,7 +3,7 @@
 #include <string>
 
 #include "engine/block.h"
-#include "nvme/controller_init.h"
+#include "nvme/controller_profile.h"
 #include "nvme/namespace.h"
 
 namespace nvublk::nvme {

@@ -32,25 +32,26 @@ namespace nvublk::nvme {
 
 /// What is asked for, of a range of blocks.
 struct BlockIo {
-  std::uint64_t lba = 0;
-  std::uint64_t blocks = 0;
+  std::uint64_t lba = 0;     ///< the first block
+  std::uint64_t blocks = 0;  ///< how many; 1 or more
   /// Stays until `done`, as does the memory that it names. Where the format extends blocks, each
   /// block's metadata follows it, unless the controller inserts and strips it (PRACT, 8 bytes).
   std::span<const iovec> data{};
   /// All blocks' metadata, where the format keeps it apart and the controller does not strip it.
   std::span<std::byte> metadata{};
-  std::uint32_t io_flags = 0;  ///< bits of cdw12 (command::kIo...)
-  std::uint16_t application_tag = 0;
+  std::uint32_t io_flags = 0;              ///< bits of cdw12 (command::kIo...)
+  std::uint16_t application_tag = 0;       ///< of all blocks
   std::uint16_t application_tag_mask = 0;  ///< which of its bits are checked
   /// Of the first block; nothing: its LBA, for types 1 and 2, and 0 for type 3.
   std::optional<std::uint32_t> reference_tag{};
   /// Protection information is made here, in the memory of what is written, and what is read is
   /// also checked here, as far as kIoCheck... flags ask for it.
   bool host_protection = false;
-  IoCommand::Done done = nullptr;
-  void* context = nullptr;  ///< also what an abort looks for
+  IoCommand::Done done = nullptr;  ///< runs once, never from within the call; not null
+  void* context = nullptr;         ///< also what an abort looks for
 };
 
+/// See the top of this file.
 class NamespaceIo {
  public:
   /// `max_segments`: of one command; 0: any.
@@ -60,51 +61,71 @@ class NamespaceIo {
   NamespaceIo(const NamespaceIo&) = delete;
   NamespaceIo& operator=(const NamespaceIo&) = delete;
 
+  /// Into io.data. [NVM 1.1 §3.3.4]
   int read(const BlockIo& io);
+  /// From io.data. [NVM 1.1 §3.3.6]
   int write(const BlockIo& io);
+  /// Ends with kCompareFailure where io.data is not what the blocks hold. [NVM 1.1 §3.3.1]
   int compare(const BlockIo& io);
   /// Writes `write` if what is there is `compare`: two fused commands, which are never split. They
   /// name the same blocks; the callback and the context are those of `write`. [NVM 1.1 §3.1]
   int compare_and_write(const BlockIo& compare, const BlockIo& write);
-  /// Without data from here on.
+  /// Makes the blocks zeroes. No data is given, here and in the next two. [NVM 1.1 §3.3.8]
   int write_zeroes(const BlockIo& io);
+  /// Reads of these blocks fail until they are written. [NVM 1.1 §3.3.7]
   int write_uncorrectable(const BlockIo& io);
+  /// Reads the blocks, in the device only. [NVM 1.1 §3.3.5]
   int verify(const BlockIo& io);
 
+  /// What was written before is on non-volatile media when it ends. [Base 2.1 §7.2]
   int flush(IoCommand::Done done, void* context);
-  /// 1 to 256 ranges; `range_memory` names them as data and stays until `done`.
+  /// 1 to 256 ranges; `range_memory` names them as data and stays until `done`. [NVM 1.1 §3.3.3]
   int dataset_management(const iovec& range_memory, std::uint32_t attributes, IoCommand::Done done,
                          void* context);
   /// Copies ranges (spec::CopyRange, at `range_memory` until `done`) to `destination_lba`, one
   /// after the other. `io_flags` and tags are the write side's; with PRACT both sides have it.
   struct Copy {
-    iovec range_memory{};
-    std::uint64_t destination_lba = 0;
-    std::uint32_t io_flags = 0;
-    command::ProtectionTags tags{};
+    iovec range_memory{};               ///< at most 256 ranges, whole ones
+    std::uint64_t destination_lba = 0;  ///< where the first block goes
+    std::uint32_t io_flags = 0;         ///< bits of cdw12 (command::kIo...)
+    command::ProtectionTags tags{};     ///< of what is written
   };
+  /// Begins a copy. -EINVAL also for ranges beyond what the namespace takes (MSSRL, MCL, MSRC).
+  /// [NVM 1.1 §3.3.2]
   int copy(const Copy& what, IoCommand::Done done, void* context);
 
+  /// What becomes of this host's key. [Base 2.1 §7.6]
   struct ReservationRegister {
+    /// Register, unregister or replace.
     command::RegisterAction action = command::RegisterAction::kRegister;
-    std::uint64_t current_key = 0;
-    std::uint64_t new_key = 0;
-    bool ignore_key = false;
+    std::uint64_t current_key = 0;  ///< CRKEY; 0 where the host has none
+    std::uint64_t new_key = 0;      ///< NRKEY
+    bool ignore_key = false;        ///< IEKEY: `current_key` is not looked at
+    /// CPTPL: what becomes of keys with power.
     command::PersistThroughPowerLoss persist = command::PersistThroughPowerLoss::kUnchanged;
   };
+  /// Registers, unregisters or replaces a key; the keys are copied. [Base 2.1 §7.6]
   int reservation_register(const ReservationRegister& what, IoCommand::Done done, void* context);
+  /// What a registrant wants. [Base 2.1 §7.5]
   struct ReservationAcquire {
+    /// Acquire, preempt, or preempt and abort.
     command::AcquireAction action = command::AcquireAction::kAcquire;
+    /// Of the reservation.
     command::ReservationType type = command::ReservationType::kWriteExclusive;
-    std::uint64_t current_key = 0;
-    std::uint64_t preempted_key = 0;
+    std::uint64_t current_key = 0;    ///< CRKEY, this host's
+    std::uint64_t preempted_key = 0;  ///< PRKEY; 0 where nobody is preempted
   };
+  /// Acquires a reservation; Reservation Conflict if another has it. [Base 2.1 §7.5]
   int reservation_acquire(const ReservationAcquire& what, IoCommand::Done done, void* context);
+  /// What a holder gives back. [Base 2.1 §7.7]
   struct ReservationRelease {
+    /// Release, or clear all keys too.
     command::ReleaseAction action = command::ReleaseAction::kRelease;
+    /// Of the reservation, as it was acquired.
     command::ReservationType type = command::ReservationType::kWriteExclusive;
-    std::uint64_t current_key = 0;
+    std::uint64_t current_key = 0;  ///< CRKEY, this host's
   };
+  /// Releases a reservation, or clears it with all registrations. [Base 2.1 §7.7]
   int reservation_release(const ReservationRelease& what, IoCommand::Done done, void* context);
   /// Into `memory`, a multiple of 4 bytes; decode_reservation_report() reads it, with `extended`:
   /// descriptors with 128-bit host identifiers, which is what fabrics have.
@@ -112,6 +133,7 @@ class NamespaceIo {
 
   /// What is known of the zones; nothing when the namespace is not zoned.
   const std::optional<ZonedFormat>& zones() const { return zones_; }
+  /// Zones of the namespace; 0 when it is not zoned.
   std::uint64_t zone_count() const;
   /// The most blocks of one zone_append().
   std::uint32_t max_append_blocks(std::uint32_t io_flags = 0) const;
@@ -124,15 +146,19 @@ class NamespaceIo {
   /// `memory`: extension_bytes of the zones.
   int set_zone_extension(std::uint64_t zone_lba, const iovec& memory, IoCommand::Done done,
                          void* context);
+  /// Which zones, and where to. [ZNS 1.2 §3.4.2]
   struct ZoneReport {
-    iovec memory{};  ///< a multiple of 4 bytes; decode_zone_report() reads it
-    std::uint64_t lba = 0;
+    iovec memory{};         ///< a multiple of 4 bytes; decode_zone_report() reads it
+    std::uint64_t lba = 0;  ///< from the zone with this block on
+    /// Zones in this state only.
     command::ZoneReportOption option = command::ZoneReportOption::kAll;
-    bool partial = true;
-    bool extended = false;
+    bool partial = true;    ///< zone_count is that of the descriptors that fit
+    bool extended = false;  ///< with the descriptors' extensions, where zones have them
   };
+  /// Into what.memory; at most a transfer's length. [ZNS 1.2 §3.4.2]
   int zone_report(const ZoneReport& what, IoCommand::Done done, void* context);
 
+  /// How blocks and their metadata lie.
   const MetadataFormat& format() const { return format_; }
   /// Of commands with these flags.
   SplitLimits limits(std::uint32_t io_flags = 0) const;

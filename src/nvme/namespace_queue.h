@@ -1,7 +1,7 @@
 #pragma once
 
-// A namespace on one I/O shard: turns block requests into commands of the shard's queue pair. It
-// never splits: front-ends respect the geometry. Shard-affine.
+// Internal: a namespace on one I/O shard: turns block requests into commands of the shard's queue
+// pair. It never splits: front-ends respect the geometry. Shard-affine.
 
 #include <cstdint>
 

@@ -2,6 +2,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "nvme/connection.h"
+#include "nvme/discovery_walk.h"
 #include "nvme/initiator.h"
 
 namespace nvublk::nvme {

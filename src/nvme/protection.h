@@ -18,14 +18,16 @@ namespace nvublk::nvme {
 
 /// A block and its metadata.
 struct MetadataFormat {
-  std::uint32_t block_bytes = 512;
-  std::uint32_t metadata_bytes = 0;
+  std::uint32_t block_bytes = 512;   ///< of data
+  std::uint32_t metadata_bytes = 0;  ///< for each block
   std::uint8_t protection_type = 0;  ///< 0 none, 1 to 3
   bool protection_first = false;     ///< in the metadata's first bytes, not its last ones
   bool extends_block = false;        ///< metadata follows each block in the data
 
+  /// That which the namespace is formatted with.
   static MetadataFormat of(const spec::IdentifyNamespace& data);
 
+  /// Whether blocks carry protection information.
   bool is_protected() const {
     return protection_type != 0 && metadata_bytes >= spec::kProtectionBytes;
   }
@@ -48,14 +50,16 @@ struct MetadataFormat {
 /// Where `blocks` blocks are in memory: in `data`, with their metadata where the format extends
 /// blocks, else in one piece at `metadata`.
 struct ProtectedMemory {
-  std::span<const iovec> data;
+  std::span<const iovec> data;  ///< of all blocks, in order
+  /// Of all blocks, without gaps; null where the format extends blocks.
   std::byte* metadata = nullptr;
-  std::uint64_t blocks = 0;
+  std::uint64_t blocks = 0;  ///< how many
 };
 
 /// What is wrong with which block.
 struct ProtectionError {
-  std::uint64_t block = 0;
+  std::uint64_t block = 0;  ///< 0 is the first
+  /// kGuardCheckError, kApplicationTagCheckError or kReferenceTagCheckError.
   spec::MediaStatus status = spec::MediaStatus::kGuardCheckError;
   bool operator==(const ProtectionError&) const = default;
 };

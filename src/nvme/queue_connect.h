@@ -1,7 +1,7 @@
 #pragma once
 
-// The Connect command of one I/O queue pair, with the second try that a target asks for which does
-// not do without SQ flow control. [Base 2.1 §6.3] Shard-affine, like its queue pair.
+// Internal: the Connect command of one I/O queue pair, with the second try that a target asks for
+// which does not do without SQ flow control. [Base 2.1 §6.3] Shard-affine, like its queue pair.
 
 #include <cstdint>
 #include <memory>

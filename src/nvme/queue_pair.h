@@ -1,7 +1,7 @@
 #pragma once
 
-// One queue pair, admin or I/O: its request slots, the transport's queue below, and the block
-// requests that wait for a slot or for the connection. It outlives its connections: after
+// Internal: one queue pair, admin or I/O: its request slots, the transport's queue below, and the
+// block requests that wait for a slot or for the connection. It outlives its connections: after
 // on_disconnected a new connect() may follow, and what was outstanding for the block layer then
 // goes out again, in its old order. Shard-affine, but for status().
 

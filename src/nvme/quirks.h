@@ -27,9 +27,12 @@ enum class Quirk : std::uint32_t {
 class Quirks {
  public:
   constexpr Quirks() = default;
+  /// A set of one.
   constexpr Quirks(Quirk quirk)  // NOLINT: a quirk is a set of one
       : bits_(static_cast<std::uint32_t>(quirk)) {}
+  /// Whether `quirk` is in it.
   constexpr bool has(Quirk quirk) const { return (bits_ & static_cast<std::uint32_t>(quirk)) != 0; }
+  /// Whether it has one at all.
   constexpr bool any() const { return bits_ != 0; }
   friend constexpr Quirks operator|(Quirks left, Quirks right) {
     left.bits_ |= right.bits_;
@@ -43,6 +46,7 @@ class Quirks {
   std::uint32_t bits_ = 0;
 };
 
+/// The set of the two.
 constexpr Quirks operator|(Quirk left, Quirk right) {
   return Quirks(left) | Quirks(right);
 }

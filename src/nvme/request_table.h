@@ -1,7 +1,7 @@
 #pragma once
 
-// The slots of a queue pair. A CID is the slot's index plus a generation that changes with every
-// use, so that an answer to a command that is long gone finds nothing. Shard-affine.
+// Internal: the slots of a queue pair. A CID is the slot's index plus a generation that changes
+// with every use, so that an answer to a command that is long gone finds nothing. Shard-affine.
 
 #include <cstdint>
 #include <memory>

@@ -21,10 +21,10 @@ namespace nvublk::nvme {
 
 /// Where a control sequence stands; `name` is static text, "" if none runs.
 struct StepView {
-  const char* name = "";
-  const char* spec = "";
-  Instant since{};
-  Instant deadline = kNever;
+  const char* name = "";      ///< of the step, as its sequence has it
+  const char* spec = "";      ///< its section, such as "Base 2.1 §3.5.1"; may be ""
+  Instant since{};            ///< when it began
+  Instant deadline = kNever;  ///< when it is given up
 };
 
 /// What a queue pair is told by its transport. All calls on the queue's shard.
@@ -66,10 +66,11 @@ class QueueTransport {
 /// Memory for the two queues of a pair: whole pages, as many as the queue needs or more. Empty: the
 /// transport's own.
 struct QueueMemory {
-  std::span<std::byte> sq;
-  std::span<std::byte> cq;
+  std::span<std::byte> sq;  ///< entries of 64 bytes
+  std::span<std::byte> cq;  ///< entries of 16 bytes
 };
 
+/// What a queue is made with.
 struct QueueTransportOptions {
   std::uint16_t qid = 0;               ///< 0: the admin queue
   std::uint8_t priority = 0;           ///< QPRIO of an I/O queue. [Base 2.1 §5.2.2]
@@ -81,8 +82,8 @@ struct QueueTransportOptions {
 
 /// What a PCI function says it is; zeroes where there is none.
 struct PciIds {
-  std::uint16_t vendor = 0;
-  std::uint16_t device = 0;
+  std::uint16_t vendor = 0;  ///< PCI vendor id
+  std::uint16_t device = 0;  ///< PCI device id
 };
 
 /// What the transport itself limits.
@@ -98,6 +99,7 @@ struct TransportLimits {
 class Transport {
  public:
   virtual ~Transport() = default;
+  /// The same for the whole life of the transport, but for `pci`.
   virtual TransportLimits limits() const = 0;
   /// What the controller says of itself: on the control shard, after each connect and before any
   /// I/O queue connects.

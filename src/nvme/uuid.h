@@ -12,8 +12,9 @@
 
 namespace nvublk::nvme {
 
+/// See the top of this file.
 struct Uuid {
-  std::array<std::uint8_t, 16> bytes{};
+  std::array<std::uint8_t, 16> bytes{};  ///< in the order of the text
 
   /// Reads 32 hexadecimal digits, in groups of 8-4-4-4-12 or without any '-'.
   static Result<Uuid> parse(std::string_view text);
@@ -22,6 +23,7 @@ struct Uuid {
 
   /// Lower case, 36 characters.
   std::string to_string() const;
+  /// Whether all bytes are zero, as where none is reported.
   bool is_zero() const;
 
   friend bool operator==(const Uuid&, const Uuid&) = default;

@@ -18,11 +18,12 @@ using spec::ZoneSendAction;
 spec::SubmissionEntry zone_send(std::uint32_t nsid, ZoneSendAction action, std::uint64_t zone_lba,
                                 bool all);
 
+/// What Zone Management Receive is asked for. [ZNS 1.2 §3.4.2]
 struct ZoneReportArguments {
-  std::uint32_t nsid = 0;
-  std::uint64_t lba = 0;           ///< from the zone with this block on
-  std::uint32_t length_bytes = 0;  ///< of the buffer, a multiple of 4
-  ZoneReportOption option = ZoneReportOption::kAll;
+  std::uint32_t nsid = 0;                            ///< of a zoned namespace
+  std::uint64_t lba = 0;                             ///< from the zone with this block on
+  std::uint32_t length_bytes = 0;                    ///< of the buffer, a multiple of 4
+  ZoneReportOption option = ZoneReportOption::kAll;  ///< zones in this state only
   bool partial = true;    ///< the count is that of the descriptors that fit
   bool extended = false;  ///< with the zones' descriptor extensions
 };

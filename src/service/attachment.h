@@ -20,6 +20,7 @@
 
 #include "engine/block_export.h"
 #include "engine/blocking_call.h"
+#include "engine/shard_set.h"
 #include "nvme/controller.h"
 #include "service/attach_request.h"
 #include "service/failing_device.h"

@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "engine/block.h"
-#include "engine/block_export.h"
+#include "engine/error.h"
+#include "engine/shard_set.h"
 
 namespace nvublk::service {
 

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "engine/block_export.h"
+#include "engine/shard_set.h"
 
 namespace nvublk::service {
 

@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
-#include "engine/block_export.h"
 #include "engine/numa.h"
 #include "engine/shard.h"
+#include "engine/shard_set.h"
 
 namespace nvublk::service {
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engine/blocking_call.h"
+#include "engine/shard_set.h"
 #include "service/frontends.h"
 
 namespace nvublk::service {

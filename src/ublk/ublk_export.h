@@ -10,6 +10,7 @@
 
 #include "engine/block_export.h"
 #include "engine/blocking_call.h"
+#include "engine/shard_set.h"
 #include "engine/step_runner.h"
 #include "ublk/control.h"
 #include "ublk/device_start.h"

@@ -13,6 +13,7 @@
 
 #include "engine/block_export.h"
 #include "engine/shard.h"
+#include "engine/shard_set.h"
 #include "fuse/fuse_export.h"
 #include "support/memory_device.h"
 

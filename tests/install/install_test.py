@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import tempfile
 import unittest
+import xml.etree.ElementTree as ElementTree
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from examples import check_examples
@@ -48,6 +50,11 @@ class InstallTest(unittest.TestCase):
     def needed(self, program):
         return re.findall(r"\(NEEDED\).*\[(.*)\]", self.must("readelf", "-d", program))
 
+    def exported(self):
+        """What the shared library exports: names with their arguments and version."""
+        lines = self.must("nm", "-DC", "--defined-only", self.libraries / "libnvublk.so")
+        return [line.split(" ", 2)[2] for line in lines.splitlines()]
+
 
 class Headers(InstallTest):
     """Only what applications need, and all of that."""
@@ -75,8 +82,7 @@ class Symbols(InstallTest):
         self.assertIn("[libnvublk.so.0]", dynamic)
 
     def test_only_the_public_ones_under_their_version(self):
-        lines = self.must("nm", "-DC", "--defined-only", self.libraries / "libnvublk.so")
-        names = [line.split(" ", 2)[2] for line in lines.splitlines()]
+        names = self.exported()
         names.remove("NVUBLK_0")
         self.assertTrue(any(name.startswith("nvublk::nvme::Initiator::connect") for name in names))
         for name in names:
@@ -86,6 +92,46 @@ class Symbols(InstallTest):
                        r"spdlog", r"\bfmt::", r"IoQueueLedger::", r"QueueTransport"):
             found = [name for name in names if re.search(inside, name.split("(")[0])]
             self.assertEqual(found, [], inside)
+
+
+def is_no_template(element):
+    return element.find("templateparamlist") is None
+
+
+def is_defined_elsewhere(member):
+    """Whether `member`, of Doxygen's XML, is a function whose body is in the library."""
+    result = member.find("type")
+    return (member.get("kind") == "function" and member.get("prot") != "private"
+            and member.get("inline") == "no" and member.get("virt") != "pure-virtual"
+            and is_no_template(member)
+            and not (result is not None and "constexpr" in "".join(result.itertext()).split())
+            and not re.search(r"=\s*(default|delete)$", member.findtext("argsstring")))
+
+
+class Declarations(InstallTest):
+    """What the reference describes can be called: Doxygen knows what there is."""
+
+    def described(self):
+        """How many functions of each name are declared, and not defined right there."""
+        counts = Counter()
+        for path in (self.folder / "reference/xml").glob("*.xml"):
+            for scope in ElementTree.parse(path).iter("compounddef"):
+                if scope.get("kind") in ("class", "struct", "namespace") and is_no_template(scope):
+                    for member in filter(is_defined_elsewhere, scope.iter("memberdef")):
+                        counts[f"{scope.findtext('compoundname')}::{member.findtext('name')}"] += 1
+        return counts
+
+    def test_all_functions_of_the_reference_are_exported(self):
+        self.must(SOURCE / "scripts/reference", self.folder / "reference")
+        overloads = defaultdict(set)
+        for name in self.exported():
+            name = re.sub(r"\[abi:\w+\]", "", name)
+            overloads[name.split("(")[0]].add(name)
+        described = self.described()
+        self.assertIn("nvublk::nvme::Initiator::connect", described)
+        missing = [name for name, count in sorted(described.items())
+                   if len(overloads[name]) < count]
+        self.assertEqual(missing, [], "add these to nvublk.map, or take them out of the headers")
 
 
 class PkgConfig(InstallTest):

@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
-#include "engine/block_export.h"
 #include "engine/shard.h"
+#include "engine/shard_set.h"
 
 namespace nvublk::test {
 

@@ -53,19 +53,23 @@ enum class AsyncNotice : std::uint8_t {
 
 /// A decoded event. The event stays masked until its log page is read without RAE.
 struct AsyncEvent {
+  /// What kind it is; decides what `information` means.
   AsyncEventType type = AsyncEventType::kError;
-  std::uint8_t information = 0;
-  std::uint8_t log_page = 0;  ///< the log page to read, which also clears the event
+  std::uint8_t information = 0;  ///< an AsyncError, AsyncHealth or AsyncNotice, by the type
+  std::uint8_t log_page = 0;     ///< the log page to read, which also clears the event
 
+  /// Reads DW0 of the completion.
   static constexpr AsyncEvent decode(const CompletionEntry& entry) {
     const std::uint32_t dw0 = entry.dw0.get();
     return {static_cast<AsyncEventType>(dw0 & 0x7), static_cast<std::uint8_t>(dw0 >> 8),
             static_cast<std::uint8_t>(dw0 >> 16)};
   }
+  /// The DW0 that says this.
   constexpr std::uint32_t encode() const {
     return static_cast<std::uint32_t>(type) | (static_cast<std::uint32_t>(information) << 8) |
            (static_cast<std::uint32_t>(log_page) << 16);
   }
+  /// Whether it is this notice.
   constexpr bool is(AsyncNotice notice) const {
     return type == AsyncEventType::kNotice && information == static_cast<std::uint8_t>(notice);
   }

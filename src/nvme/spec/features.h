@@ -61,12 +61,14 @@ enum class FeatureSelect : std::uint8_t {
 /// Number of Queues: counts of I/O queues in cdw11 and in DW0 of the completion, 0's based on the
 /// wire and plain counts here (1 to 65535). [Base 2.1 §5.1.25]
 struct NumberOfQueues {
-  std::uint32_t submission_queue_count = 1;
-  std::uint32_t completion_queue_count = 1;
+  std::uint32_t submission_queue_count = 1;  ///< 1 to 65535
+  std::uint32_t completion_queue_count = 1;  ///< 1 to 65535
 
+  /// Reads cdw11 of the command, or DW0 of its completion.
   static constexpr NumberOfQueues decode(std::uint32_t dword) {
     return {(dword & 0xffff) + 1, (dword >> 16) + 1};
   }
+  /// The dword that says this.
   constexpr std::uint32_t encode() const {
     return ((submission_queue_count - 1) & 0xffff) | ((completion_queue_count - 1) << 16);
   }
@@ -77,6 +79,7 @@ struct NumberOfQueues {
   }
 };
 
+///@{
 /// Bits of Asynchronous Event Configuration (cdw11). The notices have the same bits in OAES of
 /// Identify Controller. [Base 2.1 §5.1.25]
 inline constexpr std::uint32_t kAsyncSmartSpare = 1u << 0;
@@ -96,6 +99,7 @@ inline constexpr std::uint32_t kAsyncEnduranceGroup = 1u << 14;
 inline constexpr std::uint32_t kAsyncNormalShutdown = 1u << 15;
 inline constexpr std::uint32_t kAsyncZoneDescriptor = 1u << 27;
 inline constexpr std::uint32_t kAsyncDiscoveryLog = 1u << 31;
+///@}
 
 /// WCE, bit 0 of Volatile Write Cache. [Base 2.1 §5.1.25]
 inline constexpr std::uint32_t kVolatileWriteCacheEnable = 1u << 0;
@@ -122,7 +126,8 @@ static_assert(std::is_trivially_copyable_v<HostBehavior>);
 
 /// The data of Timestamp: milliseconds since 1970-01-01 UTC. [Base 2.1 §5.1.25]
 struct Timestamp {
-  Le48 milliseconds;
+  Le48 milliseconds;  ///< since 1970-01-01 UTC
+  /// Origin of the value in bits 3:1; bit 0: it may have stopped for a while.
   std::uint8_t attributes = 0;
   std::uint8_t reserved7 = 0;
 };

@@ -93,7 +93,8 @@ constexpr DataDirection data_direction(std::uint8_t opcode_or_fctype) {
   return static_cast<DataDirection>(opcode_or_fctype & 0x3);
 }
 
-inline constexpr std::uint32_t kNsidNone = 0;
+inline constexpr std::uint32_t kNsidNone = 0;  ///< where a command is of no namespace
+/// Where a command is of all namespaces.
 inline constexpr std::uint32_t kNsidBroadcast = 0xffffffff;
 
 /// Command Set Identifier. [Base 2.1 §5.1.13, figure "Command Set Identifiers"]

@@ -33,14 +33,18 @@ enum class SglSubtype : std::uint8_t {
 /// A descriptor of 16 bytes in the form of all types but the keyed one. `length` is in bytes; the
 /// meaning of `address` follows from the subtype: an address, or an offset into the capsule's data.
 struct SglDescriptor {
-  Le64 address;
-  Le32 length;
+  Le64 address;  ///< by the subtype
+  Le32 length;   ///< bytes
   std::array<std::uint8_t, 3> reserved12{};
-  std::uint8_t identifier = 0;
+  std::uint8_t identifier = 0;  ///< type in bits 7:4, subtype in bits 3:0
 
+  ///@{
+  /// Its two halves.
   constexpr SglType type() const { return static_cast<SglType>(identifier >> 4); }
   constexpr SglSubtype subtype() const { return static_cast<SglSubtype>(identifier & 0xf); }
+  ///@}
 
+  /// The identifier byte of the two.
   static constexpr std::uint8_t make_identifier(SglType type, SglSubtype subtype) {
     return static_cast<std::uint8_t>((static_cast<unsigned>(type) << 4) |
                                      static_cast<unsigned>(subtype));
@@ -95,16 +99,19 @@ static_assert(std::is_trivially_copyable_v<SglDescriptor>);
 /// A keyed descriptor: remote memory named by an RDMA key. The length has 24 bits only.
 /// [Base 2.1 §4.3.2]
 struct KeyedSglDescriptor {
-  Le64 address;
-  Le24 length;
-  Le32 key;
-  std::uint8_t identifier = 0;
+  Le64 address;                 ///< of remote memory
+  Le24 length;                  ///< bytes, at most kMaxLength
+  Le32 key;                     ///< RKEY: what its owner's network card knows it by
+  std::uint8_t identifier = 0;  ///< type in bits 7:4, subtype in bits 3:0
 
   /// A descriptor cannot name more.
   static constexpr std::uint32_t kMaxLength = (1u << 24) - 1;
 
+  ///@{
+  /// The two halves of `identifier`.
   constexpr SglType type() const { return static_cast<SglType>(identifier >> 4); }
   constexpr SglSubtype subtype() const { return static_cast<SglSubtype>(identifier & 0xf); }
+  ///@}
 
   /// Host memory at `address` that the controller may reach with `key`; up to kMaxLength bytes.
   static constexpr KeyedSglDescriptor data_block(std::uint64_t address, std::uint32_t length_bytes,

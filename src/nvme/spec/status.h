@@ -173,14 +173,19 @@ class NvmeStatus {
  public:
   constexpr NvmeStatus() = default;
 
+  /// The low 15 bits of `bits` as they are.
   static constexpr NvmeStatus from_bits(std::uint16_t bits) {
     return NvmeStatus{static_cast<std::uint16_t>(bits & 0x7fff)};
   }
+  /// `sc` of type `sct`; `dnr`: Do Not Retry.
   static constexpr NvmeStatus make(StatusCodeType sct, std::uint8_t sc, bool dnr = false) {
     return from_bits(
         static_cast<std::uint16_t>((static_cast<unsigned>(sct) << 8) | sc | (dnr ? kDnrBit : 0u)));
   }
+  /// The status of a command that went well.
   static constexpr NvmeStatus success() { return {}; }
+  ///@{
+  /// A code with the type that it belongs to; `dnr`: Do Not Retry.
   static constexpr NvmeStatus make(GenericStatus sc, bool dnr = false) {
     return make(StatusCodeType::kGeneric, static_cast<std::uint8_t>(sc), dnr);
   }
@@ -199,10 +204,15 @@ class NvmeStatus {
   static constexpr NvmeStatus make(PathStatus sc, bool dnr = false) {
     return make(StatusCodeType::kPath, static_cast<std::uint8_t>(sc), dnr);
   }
+  ///@}
 
+  /// All 15 bits.
   constexpr std::uint16_t bits() const { return bits_; }
+  /// Whether the code is that of success.
   constexpr bool ok() const { return (bits_ & 0x7ff) == 0; }
+  /// Status Code.
   constexpr std::uint8_t sc() const { return static_cast<std::uint8_t>(bits_); }
+  /// Status Code Type.
   constexpr StatusCodeType sct() const { return static_cast<StatusCodeType>((bits_ >> 8) & 0x7); }
   /// Command Retry Delay: 0 for none, 1 to 3 choose CRDT1 to CRDT3 of Identify Controller.
   constexpr std::uint8_t crd() const { return static_cast<std::uint8_t>((bits_ >> 11) & 0x3); }
@@ -213,6 +223,7 @@ class NvmeStatus {
 
   /// Type and code without CRD, M and DNR: what tables and switches look up.
   constexpr std::uint16_t code() const { return bits_ & 0x7ff; }
+  /// Whether type and code are those of `sc`, whatever CRD, M and DNR are.
   template <typename Code>
   constexpr bool is(Code sc) const {
     return code() == make(sc).code();

@@ -21,15 +21,15 @@ struct ZonedLbaFormat {
 
 /// Identify Namespace, CNS 05h CSI 2. [ZNS 1.2 §4.1.5.1]
 struct IdentifyNamespaceZoned {
-  Le16 zoc;
-  Le16 ozcs;
-  Le32 mar;  ///< 0's based, FFFFFFFFh: no limit
-  Le32 mor;  ///< likewise
-  Le32 rrl;
-  Le32 frl;
+  Le16 zoc;   ///< zone operation characteristics
+  Le16 ozcs;  ///< optional zoned command support
+  Le32 mar;   ///< 0's based, FFFFFFFFh: no limit
+  Le32 mor;   ///< likewise
+  Le32 rrl;   ///< reset recommended limit, seconds
+  Le32 frl;   ///< finish recommended limit, seconds
   std::array<std::uint8_t, 2796> reserved20{};
-  std::array<ZonedLbaFormat, kMaxLbaFormats> lbafe{};
-  std::array<std::uint8_t, 256> vendor{};
+  std::array<ZonedLbaFormat, kMaxLbaFormats> lbafe{};  ///< by LBA format
+  std::array<std::uint8_t, 256> vendor{};              ///< the vendor's
 
   /// OZCS bit 0: reads may cross zones.
   constexpr bool reads_across_zones() const { return (ozcs.get() & 1) != 0; }
@@ -37,6 +37,7 @@ struct IdentifyNamespaceZoned {
   constexpr bool variable_capacity() const { return (zoc.get() & 1) != 0; }
   /// MAR and MOR converted; 0: no limit.
   constexpr std::uint32_t max_active_zones() const { return mar.get() + 1; }
+  /// See max_active_zones().
   constexpr std::uint32_t max_open_zones() const { return mor.get() + 1; }
 };
 
@@ -67,17 +68,19 @@ inline constexpr std::uint8_t kZoneExtensionValid = 1u << 7;  ///< ZA: the exten
 
 /// [ZNS 1.2 §3.4.2.2.3]
 struct ZoneDescriptor {
-  std::uint8_t zt = 0;
-  std::uint8_t zs = 0;  ///< in bits 7:4
-  std::uint8_t za = 0;
-  std::uint8_t zai = 0;
+  std::uint8_t zt = 0;   ///< type; kSequentialWriteRequired
+  std::uint8_t zs = 0;   ///< in bits 7:4
+  std::uint8_t za = 0;   ///< attributes; kZoneExtensionValid
+  std::uint8_t zai = 0;  ///< attributes information: how soon a recommended action should follow
   std::array<std::uint8_t, 4> reserved4{};
-  Le64 zcap;
-  Le64 zslba;
-  Le64 wp;
+  Le64 zcap;   ///< capacity in blocks
+  Le64 zslba;  ///< first block
+  Le64 wp;     ///< write pointer, an LBA
   std::array<std::uint8_t, 32> reserved32{};
 
+  /// ZS.
   constexpr ZoneState state() const { return static_cast<ZoneState>(zs >> 4); }
+  /// Writes ZS.
   constexpr void set_state(ZoneState state) {
     zs = static_cast<std::uint8_t>(static_cast<unsigned>(state) << 4);
   }
@@ -86,7 +89,7 @@ struct ZoneDescriptor {
 /// The head of a zone report; descriptors follow, each with its extension if asked for.
 /// [ZNS 1.2 §3.4.2.2]
 struct ZoneReportHeader {
-  Le64 zone_count;
+  Le64 zone_count;  ///< zones that match, or of a partial report descriptors that follow
   std::array<std::uint8_t, 56> reserved8{};
 };
 

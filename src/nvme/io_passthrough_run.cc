@@ -1,4 +1,4 @@
-#include "nvme/io_passthrough.h"
+#include "nvme/io_passthrough_run.h"
 
 #include <memory>
 #include <utility>
