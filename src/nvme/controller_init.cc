@@ -11,6 +11,8 @@ namespace nvublk::nvme {
 
 namespace {
 
+constexpr unsigned kSqeBytesLog2 = 6;
+constexpr unsigned kCqeBytesLog2 = 4;
 constexpr Duration kReadyPoll = milliseconds(10);
 // Quirk::kSlowStart, Quirk::kSlowReady.
 constexpr Duration kSlowStartPause = seconds(2);
@@ -40,6 +42,13 @@ ControlAction set_cc(spec::Cc cc) {
   action.property = spec::Property::kCc;
   action.value = cc.raw;
   return action;
+}
+
+// Of SQES or CQES: the required size in bits 3:0, the largest in bits 7:4. [Base 2.1 §5.1.13.2.1]
+bool takes_entries(std::uint8_t sizes, unsigned bytes_log2) {
+  const unsigned required = sizes & 0xfu;
+  const unsigned largest = sizes >> 4;
+  return required == bytes_log2 || (required < bytes_log2 && bytes_log2 <= largest);
 }
 
 }  // namespace
@@ -295,12 +304,19 @@ StepNext ControllerInit::keep_identify(const ControlOutcome&) {
   profile_.quirks = quirks_of(pci_, identify);
   profile_.log_pages = assumed_log_pages(identify);
   profile_.features = assumed_features(identify);
+  profile_.discovery = fabrics_ && (identify.type() == spec::ControllerType::kDiscovery ||
+                                    options_.transport.id.is_discovery());
+  // Of I/O controllers the specification requires the sizes that all commands have.
+  if (!profile_.discovery && !(takes_entries(identify.sqes, kSqeBytesLog2) &&
+                               takes_entries(identify.cqes, kCqeBytesLog2))) {
+    return StepNext::fail(protocol(
+        "Identify Controller makes no sense: SQES is " + std::to_string(identify.sqes) +
+        " and CQES " + std::to_string(identify.cqes) + ", not entries of 64 and 16 bytes"));
+  }
   if (!fabrics_) {
     profile_.cntlid = identify.cntlid.get();
     return StepNext::next();
   }
-  profile_.discovery =
-      identify.type() == spec::ControllerType::kDiscovery || options_.transport.id.is_discovery();
   if (profile_.discovery && !options_.discovery_allowed) {
     return StepNext::fail(Error::make(ErrorCode::kUnsupported,
                                       "this is a discovery controller: it has no namespaces; "

@@ -257,9 +257,11 @@ StepNext ControllerInit::keep_ana_log(const ControlOutcome& outcome) {
   if (ana_log_read_ < ana_log_.size()) {
     return StepNext::repeat(Duration::zero());
   }
-  if (Result<std::vector<AnaGroup>> groups = decode_ana_log(ana_log_)) {
-    profile_.ana_groups = std::move(*groups);
+  Result<std::vector<AnaGroup>> groups = decode_ana_log(ana_log_);
+  if (!groups) {
+    return StepNext::fail(std::move(groups.error()));
   }
+  profile_.ana_groups = std::move(*groups);
   return StepNext::next();
 }
 

@@ -149,6 +149,8 @@ class PerfectController {
       data.vendor[3] = stripe_shift;
       std::copy(model.begin(), model.end(), data.mn.begin());
       data.kas = 10;
+      data.sqes = 0x66;
+      data.cqes = 0x44;
       data.ioccsz = discovery ? 0 : 4 + 512;
       data.cntrltype = discovery ? 2 : 1;
       data.acl = abort_limit;
