@@ -11,7 +11,8 @@ check "the ublk control device is there" test -c /dev/ublk-control
 require "the target starts" start_usual_target 64
 
 for kind in $kBackings; do
-  require "nvme connect, $kind" nvme connect -t tcp -a "$kAddress" -s "$kPort" -n "$kNqn:$kind"
+  require "nvme connect, $kind" \
+    nvme connect -t tcp -a "$kAddress" -s "$kPort" -n "$kNqn:$kind" --keep-alive-tmo=120
   block=
   find_block() { block=$(find /dev -name 'nvme*n1' | head -n 1); [ -b "$block" ]; }
   require "the block device comes, $kind" wait_until 30 find_block
