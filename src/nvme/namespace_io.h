@@ -6,9 +6,12 @@
 // need be, and before the namespace's controller.
 //
 // Calls answer 0 or a negative errno: those of IoQueuePair::submit(), and
-//   -EINVAL      beyond the namespace, data of the wrong length, tags that cannot be, or pieces
-//   that
-//                cannot be expressed
+//   -EINVAL      beyond the namespace, data of the wrong length, tags that cannot be, or pieces of
+//   a
+//                block that no command can name: more of them than TransportLimits::max_segments
+//                or, with TransportLimits::prp, one that begins or ends inside a page with more of
+//                the block behind or before it. Data of one piece for each block can always be
+//                named.
 //   -ENOTSUP     the controller, the namespace or the transport does not offer it
 //   -ENXIO       also when the namespace is not active any more
 
@@ -53,9 +56,8 @@ struct BlockIo {
 
 class NamespaceIo {
  public:
-  /// `max_segments`: of one command; 0: any.
-  NamespaceIo(const Controller& controller, const Namespace& subject, IoQueuePair& queue_pair,
-              std::uint32_t max_segments = 0);
+  /// How data may lie in pieces follows from controller.transport_limits(): `controller` is live.
+  NamespaceIo(const Controller& controller, const Namespace& subject, IoQueuePair& queue_pair);
   ~NamespaceIo();
   NamespaceIo(const NamespaceIo&) = delete;
   NamespaceIo& operator=(const NamespaceIo&) = delete;

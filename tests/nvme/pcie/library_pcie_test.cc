@@ -18,6 +18,7 @@
 #include "nvme/command.h"
 #include "nvme/initiator.h"
 #include "nvme/management_command.h"
+#include "nvme/namespace_io.h"
 #include "nvme/pcie/simulated_drives.h"
 #include "nvme/poll_group.h"
 #include "nvme/suite/library_suite.h"
@@ -255,6 +256,69 @@ TEST_F(LibraryPcieTest, PiecesAtOddPlacesGoBySglsWhereThereAreAny) {
     EXPECT_EQ(drives_->at(address).sgl_commands(), sgl ? 2u : 0u);
     shard_->reactor().dma_catalog().remove(entry);
   }
+}
+
+// Blocks of which each lies in two pieces that end inside a page.
+TEST_F(LibraryPcieTest, ABlockInOddPiecesIsSplitByTheRulesOfSglsWhereThereAreAny) {
+  for (const bool sgl : {false, true}) {
+    const std::string& address = sgl ? kSecond : kFirst;
+    plug(address, {.sgl = sgl});
+    const Result<Controller*> controller = initiator_->connect(id_of(address));
+    ASSERT_TRUE(controller) << controller.error().text;
+    auto queue = (*controller)->allocate_io_queue_pair();
+    ASSERT_TRUE(queue) << queue.error().text;
+    NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
+    auto region = DmaRegion::allocate(1 << 20);
+    ASSERT_TRUE(region);
+    DmaEntry entry(*region);
+    shard_->reactor().dma_catalog().add(entry);
+    const std::vector<std::byte> pattern = noise(region->size_bytes(), 21);
+    std::ranges::copy(pattern, region->data());
+    std::vector<iovec> iov;
+    for (std::size_t i = 0; i < 32; i++) iov.push_back({region->data() + i * 5000 + 4, 2048});
+    Ended write;
+    BlockIo io{.lba = 8, .blocks = 16, .data = iov, .done = &Ended::record, .context = &write};
+    ASSERT_EQ(subject.write(io), sgl ? 0 : -EINVAL);
+    if (sgl) {
+      ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+      EXPECT_TRUE(write.status.ok());
+      for (const iovec& piece : iov) std::memset(piece.iov_base, 0, piece.iov_len);
+      Ended read;
+      io.context = &read;
+      ASSERT_EQ(subject.read(io), 0);
+      ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
+      EXPECT_TRUE(read.status.ok());
+      EXPECT_TRUE(std::ranges::equal(region->span(), pattern));
+      EXPECT_EQ(drives_->at(address).sgl_commands(), 2u) << "neither split nor copied";
+    }
+    shard_->reactor().dma_catalog().remove(entry);
+  }
+}
+
+// 32 blocks, which is what one command may transfer, in 16 pieces each: a list has 256 descriptors.
+TEST_F(LibraryPcieTest, MorePiecesThanAListHasRoomForAreSplit) {
+  plug(kFirst, {.sgl = true});
+  const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
+  ASSERT_TRUE(controller) << controller.error().text;
+  auto queue = (*controller)->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
+  EXPECT_EQ(subject.limits().max_segments, 256u);
+  auto region = DmaRegion::allocate(1 << 20);
+  ASSERT_TRUE(region);
+  DmaEntry entry(*region);
+  shard_->reactor().dma_catalog().add(entry);
+  std::vector<iovec> iov;
+  for (std::size_t i = 0; i < 512; i++) iov.push_back({region->data() + i * 272, 256});
+  Ended write;
+  ASSERT_EQ(subject.write(
+                {.lba = 8, .blocks = 32, .data = iov, .done = &Ended::record, .context = &write}),
+            0);
+  ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+  EXPECT_TRUE(write.status.ok());
+  EXPECT_EQ(drive().sgl_commands(), 2u);
+  EXPECT_EQ(drive().io_commands(), 2u);
+  shard_->reactor().dma_catalog().remove(entry);
 }
 
 // Memory of the application for the queues, as many pages as are asked for.
