@@ -195,6 +195,23 @@ void Initiator::scan_attached(const std::function<void(Controller& controller)>&
 Status Initiator::detach_async(Controller& controller, DetachContext& context) {
   CHECK_ON(shard_);
   const std::shared_ptr<Connection> connection = lookup(controller);
+Status Initiator::reset(Controller& controller) {
+  CHECK_ON(shard_);
+  if (shard_.reactor().turning()) {
+    return std::unexpected(in_a_turn());
+  }
+  const std::shared_ptr<Connection> connection = lookup(controller);
+  if (!connection || connection->references == 0) {
+    return nvublk::fail(ErrorCode::kNotFound, "this controller is not attached");
+  }
+  std::optional<Status> result;
+  controller.reset([&result](Status status) { result = std::move(status); });
+  while (!result) {
+    turn(true);
+  }
+  return *result;
+}
+
   if (!connection || connection->references == 0) {
     return nvublk::fail(ErrorCode::kNotFound, "this controller is not attached");
   }

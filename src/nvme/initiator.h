@@ -132,6 +132,12 @@ class Initiator {
   Status detach(Controller& controller);
   /// The same without waiting: `context` may collect several.
   Status detach_async(Controller& controller, DetachContext& context);
+  /// A loop over Controller::reset(): closes all connections of `controller`, which is attached,
+  /// and initializes it anew. Its I/O queue pairs are disconnected then (failure: reset), and
+  /// theirs to reconnect. Fails with kBusy from within a turn, or unless it is live or has failed;
+  /// with kNotFound when it is not attached; else as connecting does. [Base 2.1 §3.7.2]
+  Status reset(Controller& controller);
+
 
  private:
   friend class ProbeContext;

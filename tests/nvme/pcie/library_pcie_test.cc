@@ -581,10 +581,8 @@ TEST_F(LibraryPcieTest, FaultsEndTheCommandOnceEach) {
     }));
     EXPECT_TRUE(drive().struck());
     if (drive().gone()) drive().revive();
-    std::optional<Status> reset;
-    controller->reset([&reset](Status status) { reset = std::move(status); });
-    ASSERT_TRUE(poll_until(**queue, [&] { return reset.has_value(); }));
-    ASSERT_TRUE(*reset) << reset->error().text;
+    const Status reset = initiator_->reset(*controller);
+    ASSERT_TRUE(reset) << reset.error().text;
     int begun = -EAGAIN;
     ASSERT_TRUE(poll_until(**queue, [&] {
       begun = (*queue)->reconnect();
@@ -602,10 +600,8 @@ TEST_F(LibraryPcieTest, AnOrderlyResetKeepsTheDeviceOpenAndOneAfterAFaultDoesNot
   ASSERT_TRUE(queue) << queue.error().text;
   std::vector<std::byte> data = noise(4096, 12);
   const auto reset = [&] {
-    std::optional<Status> done;
-    controller->reset([&done](Status status) { done = std::move(status); });
-    ASSERT_TRUE(poll_until(**queue, [&] { return done.has_value(); }));
-    ASSERT_TRUE(*done) << done->error().text;
+    const Status done = initiator_->reset(*controller);
+    ASSERT_TRUE(done) << done.error().text;
     ASSERT_TRUE(poll_until(**queue, [&] { return (*queue)->reconnect() != -EAGAIN; }));
     ASSERT_TRUE((*queue)->wait_connected());
     EXPECT_TRUE(comes_back(**queue, data, 5, 1));
