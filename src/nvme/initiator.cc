@@ -87,6 +87,7 @@ Result<std::unique_ptr<ProbeContext>> Initiator::probe_async(const std::optional
   CHECK_ON(shard_);
   std::unique_ptr<ProbeContext> context(new ProbeContext(*this, std::move(callbacks)));
   if (!id) {
+    context->looks_for_local_ = true;
     for (const PciAddress& address : find_pci_controllers(sysfs_)) {
       TransportId local;
       local.trtype = Trtype::kPcie;
@@ -104,6 +105,8 @@ Result<std::unique_ptr<ProbeContext>> Initiator::probe_async(const std::optional
     context->discovery_id_ = complete;
     context->walk_ = std::make_unique<DiscoveryWalk>(shard_, maker_, defaults_, complete);
   } else {
+    context->looks_for_local_ = !complete.is_fabrics();
+    context->local_id_ = complete;
     context->consider(complete);
   }
   return context;
@@ -192,9 +195,6 @@ void Initiator::scan_attached(const std::function<void(Controller& controller)>&
   }
 }
 
-Status Initiator::detach_async(Controller& controller, DetachContext& context) {
-  CHECK_ON(shard_);
-  const std::shared_ptr<Connection> connection = lookup(controller);
 Status Initiator::reset(Controller& controller) {
   CHECK_ON(shard_);
   if (shard_.reactor().turning()) {
@@ -212,6 +212,9 @@ Status Initiator::reset(Controller& controller) {
   return *result;
 }
 
+Status Initiator::detach_async(Controller& controller, DetachContext& context) {
+  CHECK_ON(shard_);
+  const std::shared_ptr<Connection> connection = lookup(controller);
   if (!connection || connection->references == 0) {
     return nvublk::fail(ErrorCode::kNotFound, "this controller is not attached");
   }

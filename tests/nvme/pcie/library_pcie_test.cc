@@ -184,6 +184,35 @@ TEST_F(LibraryPcieTest, ProbingWithoutAnIdFindsWhatVfioHas) {
 }
 
 TEST_F(LibraryPcieTest, MemoryOfAnyKindGoesThereAndBack) {
+TEST_F(LibraryPcieTest, ADriveThatIsGoneFromTheBusIsReportedOnce) {
+  plug(kFirst);
+  plug(kSecond);
+  std::vector<std::string> removed;
+  ProbeCallbacks callbacks;
+  callbacks.remove = [this, &removed](Controller& controller) {
+    removed.push_back(controller.name());
+    EXPECT_TRUE(initiator_->detach(controller)) << "as often as it was attached";
+    EXPECT_TRUE(initiator_->detach(controller));
+  };
+  ASSERT_TRUE(initiator_->probe(std::nullopt, callbacks));
+  ASSERT_TRUE(initiator_->probe(std::nullopt, callbacks));
+  EXPECT_EQ(initiator_->attached().size(), 2u);
+  EXPECT_TRUE(removed.empty());
+  drives_->unplug(kFirst);
+  callbacks.probe = [](const TransportId&, ControllerOptions&) { return false; };
+  ASSERT_TRUE(initiator_->probe(id_of(kSecond), callbacks));
+  EXPECT_TRUE(removed.empty()) << "it looks for the other one only";
+  ASSERT_TRUE(initiator_->probe(std::nullopt, callbacks));
+  EXPECT_EQ(removed, std::vector<std::string>{kFirst});
+  EXPECT_EQ(initiator_->attached().size(), 1u);
+  drives_->unplug(kSecond);
+  callbacks.remove = [&removed](Controller& controller) { removed.push_back(controller.name()); };
+  ASSERT_TRUE(initiator_->probe(id_of(kSecond), callbacks));
+  ASSERT_TRUE(initiator_->probe(std::nullopt, callbacks));
+  EXPECT_EQ(removed, (std::vector<std::string>{kFirst, kSecond}));
+  EXPECT_EQ(initiator_->attached().size(), 1u) << "it stays until it is detached";
+}
+
   Controller* controller = attach();
   auto queue = controller->allocate_io_queue_pair();
   ASSERT_TRUE(queue) << queue.error().text;
