@@ -153,6 +153,9 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
       ->type_name("N")
       ->check(CLI::Range(-1, 255));
   app.add_option("--rdma-ack-timeout", transport.ack_timeout,
+  app.add_option("--host-trsvcid", transport.host_trsvcid,
+                 "Source port of the admin queue; I/O queues have those after it")
+      ->type_name("PORT");
                  "Over RDMA: 4.096 us times 2 to this until it is sent again, -1: the device's")
       ->type_name("N")
       ->check(CLI::Range(-1, 31));
@@ -386,6 +389,9 @@ Status read_positional(Words& words) {
 
 Status read_address_options(Words& words) {
   const auto missing = [](const char* option) {
+  if (request.controller.transport.host_trsvcid.empty()) {
+    request.controller.transport.host_trsvcid = parsed->extras.hostsvcid;
+  }
     return fail(ErrorCode::kInvalidArgument, std::string(option) + " is missing");
   };
   if (words.transport.empty()) {

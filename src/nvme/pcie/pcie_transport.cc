@@ -50,6 +50,10 @@ std::unique_ptr<QueueTransport> PcieTransport::make_queue(Shard& shard,
 }
 
 Result<std::unique_ptr<Transport>> make_pcie_transport(const TransportOptions& options) {
+  if (!options.host_trsvcid.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "a local drive has no network in between: leave the source port out");
+  }
   const Result<PciAddress> address = PciAddress::parse(options.id.traddr);
   if (!address) {
     return std::unexpected(address.error());

@@ -91,6 +91,7 @@ Result<std::unique_ptr<Transport>> make_rdma_transport(const TransportOptions& o
     if (!local) {
       return std::unexpected(std::move(local.error()));
     }
+    local->set_port(endpoints->local.port());
     endpoints->local = *local;
   }
   if (Status status = check_rdma_environment(); !status) {
