@@ -99,7 +99,7 @@ const ControllerProfile& Controller::profile() const {
   return impl_->profile();
 }
 TransportLimits Controller::transport_limits() const {
-  return impl_->ledger()->transport().limits();
+  return impl_->transport_limits();
 }
 AdminCommands& Controller::admin() {
   return impl_->admin();

@@ -115,7 +115,8 @@ class Controller {
   bool supports(spec::FeatureId feature) const {
     return profile().features.test(static_cast<std::size_t>(feature));
   }
-  /// What the transport limits.
+  /// What limits commands, once it is live: where the controller has SGLs nothing speaks for PRPs,
+  /// and the pieces of a command are those that it takes. [Base 2.1 §5.1.13.2.1] SGLS, MSDBD
   TransportLimits transport_limits() const;
   /// Commands of the caller's own, any opcode, with or without a name here ("passthrough").
   AdminCommands& admin();

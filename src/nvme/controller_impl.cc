@@ -332,8 +332,7 @@ std::uint32_t Controller::Impl::most_commands() const {
 
 // The data of a command capsule; none if it would not follow the command at once. ICDOFF is 0 over
 // TCP. [TCP 1.1 §3.3.2]
-std::uint32_t Controller::Impl::in_capsule_bytes() const {
-  const spec::IdentifyController& identify = init_->profile().identify;
+std::uint32_t Controller::Impl::in_capsule_bytes(const spec::IdentifyController& identify) {
   if (identify.in_capsule_data_offset_bytes() != 0) {
     return 0;
   }
@@ -343,12 +342,28 @@ std::uint32_t Controller::Impl::in_capsule_bytes() const {
 
 // Lists of descriptors lie in the capsule and are named by their offset. MSDBD 0: no limit.
 // [Base 2.1 §5.1.13.2.1]
-std::uint32_t Controller::Impl::max_descriptors() const {
-  const spec::IdentifyController& identify = init_->profile().identify;
+std::uint32_t Controller::Impl::max_descriptors(const spec::IdentifyController& identify) {
   if (!identify.supports_offset_sgl()) {
     return 1;
   }
   return identify.msdbd == 0 ? 256u : identify.msdbd;
+}
+
+TransportLimits Controller::Impl::transport_limits() const {
+  const spec::IdentifyController& identify = profile_.identify;
+  TransportLimits limits = transport_->limits();
+  if (!limits.fabrics) {
+    // MSDBD is about capsules. [Base 2.1 §5.1.13.2.1]
+    limits.prp = limits.prp && identify.sgl_support() == 0;
+    limits.max_segments = limits.prp ? 0 : limits.max_segments;
+  } else if (limits.max_segments != 0) {
+    const auto room =
+        static_cast<std::uint32_t>(in_capsule_bytes(identify) / sizeof(spec::SglDescriptor));
+    limits.max_segments = std::min({limits.max_segments, max_descriptors(identify), room});
+    // A single descriptor has no pieces: the transport gathers them, for less than a command each.
+    limits.max_segments = limits.max_segments > 1 ? limits.max_segments : 0;
+  }
+  return limits;
 }
 
 Status Controller::Impl::make_io_queues() {
@@ -409,8 +424,8 @@ void Controller::Impl::connect_io_queues() {
   IoQueue::Start start;
   start.transport = transport_.get();
   start.cntlid = init_->profile().cntlid;
-  start.in_capsule_bytes = in_capsule_bytes();
-  start.max_descriptors = max_descriptors();
+  start.in_capsule_bytes = in_capsule_bytes(init_->profile().identify);
+  start.max_descriptors = max_descriptors(init_->profile().identify);
   if (init_->profile().retry_delays) {
     const spec::IdentifyController& identify = init_->profile().identify;
     for (std::uint8_t crd = 1; crd <= start.retry_delays.size(); crd++) {
@@ -497,8 +512,8 @@ void Controller::Impl::enter_live() {
     options_.io_queues = profile_.io_queue_count;
     IoQueueGrant grant;
     grant.cntlid = profile_.cntlid;
-    grant.in_capsule_bytes = in_capsule_bytes();
-    grant.max_descriptors = max_descriptors();
+    grant.in_capsule_bytes = in_capsule_bytes(init_->profile().identify);
+    grant.max_descriptors = max_descriptors(init_->profile().identify);
     grant.max_commands = most_commands();
     grant.queue_count = profile_.io_queue_count;
     ledger_->open(grant);

@@ -43,6 +43,7 @@ class Controller::Impl final : public QueuePairOwner,
   void rescan(Done done);
   bool closed() const { return all_closed() && !reactor_.scheduled(closed_); }
   const ControllerProfile& profile() const { return profile_; }
+  TransportLimits transport_limits() const;
   AdminCommands& admin() { return admin_; }
   int submit_io(IoPassthrough command);
   const std::shared_ptr<IoQueueLedger>& ledger() const { return ledger_; }
@@ -102,8 +103,8 @@ class Controller::Impl final : public QueuePairOwner,
   Status make_io_queues();
   std::uint32_t queue_slots() const;
   std::uint32_t most_commands() const;
-  std::uint32_t in_capsule_bytes() const;
-  std::uint32_t max_descriptors() const;
+  static std::uint32_t in_capsule_bytes(const spec::IdentifyController& identify);
+  static std::uint32_t max_descriptors(const spec::IdentifyController& identify);
   Status check_serial() const;
   void check_io_queues_live();
   void want_rescan(std::span<const std::uint32_t> nsids);

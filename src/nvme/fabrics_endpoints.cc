@@ -40,6 +40,16 @@ Status add_host_side(const TransportOptions& options, FabricsEndpoints& endpoint
     }
     endpoints.local = *local;
   }
+  if (!options.host_trsvcid.empty()) {
+    const Result<std::uint16_t> port = parse_port(options.host_trsvcid);
+    if (!port) {
+      return fail(ErrorCode::kInvalidArgument, "source port: " + port.error().text);
+    }
+    if (endpoints.local.length_bytes == 0) {
+      endpoints.local = SocketAddress::any(endpoints.peer.family());
+    }
+    endpoints.local.set_port(*port);
+  }
   if (!options.host_iface.empty() && ::if_nametoindex(options.host_iface.c_str()) == 0) {
     return fail(ErrorCode::kNotFound,
                 "there is no network interface \"" + options.host_iface + "\"");
@@ -80,6 +90,22 @@ Result<FabricsEndpoints> fabrics_endpoints(const TransportOptions& options) {
     return std::unexpected(std::move(status.error()));
   }
   return endpoints;
+}
+
+Result<SocketAddress> local_of_queue(const SocketAddress& local, std::uint16_t qid) {
+  SocketAddress moved = local;
+  if (local.port() == 0) {
+    return moved;
+  }
+  const std::uint32_t port = std::uint32_t{local.port()} + qid;
+  if (port > 65535) {
+    return fail(ErrorCode::kInvalidArgument,
+                "queue " + std::to_string(qid) + " would have the source port " +
+                    std::to_string(port) +
+                    ", which there is not; give a lower source port, or ask for fewer queues");
+  }
+  moved.set_port(static_cast<std::uint16_t>(port));
+  return moved;
 }
 
 }  // namespace nvublk::nvme

@@ -89,6 +89,7 @@ Result<std::unique_ptr<ProbeContext>> Initiator::probe_async(const std::optional
   CHECK_ON(shard_);
   std::unique_ptr<ProbeContext> context(new ProbeContext(*this, std::move(callbacks)));
   if (!id) {
+    context->looks_for_local_ = true;
     for (const PciAddress& address : find_pci_controllers(sysfs_)) {
       TransportId local;
       local.trtype = Trtype::kPcie;
@@ -106,6 +107,8 @@ Result<std::unique_ptr<ProbeContext>> Initiator::probe_async(const std::optional
     context->discovery_id_ = complete;
     context->walk_ = std::make_unique<DiscoveryWalk>(shard_, maker_, defaults_, complete);
   } else {
+    context->looks_for_local_ = !complete.is_fabrics();
+    context->local_id_ = complete;
     context->consider(complete);
   }
   return context;
@@ -192,6 +195,23 @@ void Initiator::scan_attached(const std::function<void(Controller& controller)>&
       removed(each->controller());
     }
   }
+}
+
+Status Initiator::reset(Controller& controller) {
+  CHECK_ON(shard_);
+  if (shard_.reactor().turning()) {
+    return std::unexpected(in_a_turn());
+  }
+  const std::shared_ptr<Connection> connection = lookup(controller);
+  if (!connection || connection->references == 0) {
+    return nvublk::fail(ErrorCode::kNotFound, "this controller is not attached");
+  }
+  std::optional<Status> result;
+  controller.reset([&result](Status status) { result = std::move(status); });
+  while (!result) {
+    turn(true);
+  }
+  return *result;
 }
 
 Status Initiator::detach_async(Controller& controller, DetachContext& context) {

@@ -38,8 +38,9 @@ struct ProbeCallbacks {
       attach;
   /// `error.step` is the step at which it failed.
   std::function<void(const TransportId& id, const Error& error)> attach_fail;
-  /// A controller that an earlier probe of the same discovery subsystem attached is not in its log
-  /// any more. It stays attached until it is detached.
+  /// A controller that is attached is not there any more: one that an earlier probe of the same
+  /// discovery subsystem attached is not in its log; a local drive that this probe looks for (all,
+  /// without an id) is not on its bus. Once each; it stays attached until it is detached.
   std::function<void(Controller& controller)> remove;
   /// Of controllers that are attached newly; outlives them.
   ControllerListener* listener = nullptr;
@@ -67,6 +68,8 @@ class ProbeContext {
   int advance(bool may_sleep);
   bool waits() const;
   bool advance_discovery();
+  void report_unplugged();
+  void remove(Connection& connection);
   void begin(const TransportId& id, const ControllerOptions& options);
   void consider(const TransportId& id);
   void finish(Attempt& attempt);
@@ -75,6 +78,8 @@ class ProbeContext {
   Initiator& initiator_;
   const ProbeCallbacks callbacks_;
   std::optional<TransportId> discovery_id_;
+  bool looks_for_local_ = false;         ///< and has not told yet which ones are gone
+  std::optional<TransportId> local_id_;  ///< of the only one it looks for
   std::unique_ptr<DiscoveryWalk> walk_;
   std::vector<Attempt> attempts_;
 };
@@ -130,6 +135,12 @@ class Initiator {
   unsigned references(const Controller& controller) const;
   /// Calls `removed` for each attached controller that has failed, once.
   void scan_attached(const std::function<void(Controller& controller)>& removed);
+
+  /// A loop over Controller::reset(): closes all connections of `controller`, which is attached,
+  /// and initializes it anew. Its I/O queue pairs are disconnected then (failure: reset), and
+  /// theirs to reconnect. Fails with kBusy from within a turn, or unless it is live or has failed;
+  /// with kNotFound when it is not attached; else as connecting does. [Base 2.1 §3.7.2]
+  Status reset(Controller& controller);
 
   /// Gives one reference back; with the last one the controller is shut down and destroyed. All
   /// its queue pairs fail then. Not from within a turn.

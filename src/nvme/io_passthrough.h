@@ -13,7 +13,7 @@
 
 namespace nvublk::nvme {
 
-/// `data` has to stay until `done` has run, which it does on the control shard.
+/// `data` and `metadata` have to stay until `done` has run, which it does on the control shard.
 struct IoPassthrough {
   /// How the command ended: its status, and the completion entry (DW0 and DW1 are the result), or
   /// one made here when there was no answer.
@@ -21,6 +21,8 @@ struct IoPassthrough {
 
   spec::SubmissionEntry sqe;    ///< complete but for the CID and the data pointer
   std::span<std::byte> data{};  ///< in or out, as the opcode says; empty: none
+  /// In a buffer of its own, for transports that have TransportLimits::separate_metadata.
+  std::span<std::byte> metadata{};
   /// Past it the queue pair is closed; zero: it may take for ever.
   Duration timeout = Duration::zero();
   Done done;  ///< runs once; may be empty

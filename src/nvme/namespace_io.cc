@@ -36,7 +36,7 @@ bool writes(spec::NvmOpcode opcode) {
 }  // namespace
 
 NamespaceIo::NamespaceIo(const Controller& controller, const Namespace& subject,
-                         IoQueuePair& queue_pair, std::uint32_t max_segments)
+                         IoQueuePair& queue_pair)
     : namespace_(subject),
       queue_pair_(queue_pair),
       identify_(controller.profile().identify),
@@ -54,7 +54,7 @@ NamespaceIo::NamespaceIo(const Controller& controller, const Namespace& subject,
           controller.profile().nvm.verify_limit_bytes(controller.profile().cap.min_page_bytes())),
       max_transfer_bytes_(subject.geometry().max_transfer_bytes) {
   limits_.boundary_blocks = subject.geometry().boundary_blocks;
-  limits_.max_segments = max_segments;
+  limits_.max_segments = controller.transport_limits().max_segments;
   limits_.prp = controller.transport_limits().prp;
   const std::uint32_t count = queue_pair.options().requests;
   for (std::uint32_t i = 0; i < count; i++) {

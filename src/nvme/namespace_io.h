@@ -6,9 +6,12 @@
 // need be, and before the namespace's controller.
 //
 // Calls answer 0 or a negative errno: those of IoQueuePair::submit(), and
-//   -EINVAL      beyond the namespace, data of the wrong length, tags that cannot be, or pieces
-//   that
-//                cannot be expressed
+//   -EINVAL      beyond the namespace, data of the wrong length, tags that cannot be, or pieces of
+//   a
+//                block that no command can name: more of them than TransportLimits::max_segments
+//                or, with TransportLimits::prp, one that begins or ends inside a page with more of
+//                the block behind or before it. Data of one piece for each block can always be
+//                named.
 //   -ENOTSUP     the controller, the namespace or the transport does not offer it
 //   -ENXIO       also when the namespace is not active any more
 
@@ -54,9 +57,8 @@ struct BlockIo {
 /// See the top of this file.
 class NamespaceIo {
  public:
-  /// `max_segments`: of one command; 0: any.
-  NamespaceIo(const Controller& controller, const Namespace& subject, IoQueuePair& queue_pair,
-              std::uint32_t max_segments = 0);
+  /// How data may lie in pieces follows from controller.transport_limits(): `controller` is live.
+  NamespaceIo(const Controller& controller, const Namespace& subject, IoQueuePair& queue_pair);
   ~NamespaceIo();
   NamespaceIo(const NamespaceIo&) = delete;
   NamespaceIo& operator=(const NamespaceIo&) = delete;
@@ -114,6 +116,9 @@ class NamespaceIo {
     command::ReservationType type = command::ReservationType::kWriteExclusive;
     std::uint64_t current_key = 0;    ///< CRKEY, this host's
     std::uint64_t preempted_key = 0;  ///< PRKEY; 0 where nobody is preempted
+    /// The current key is not looked at (IEKEY). Controllers since NVMe 1.3 (RESCAP bit 7 of
+    /// Identify Namespace) refuse it with Invalid Field. [Base 2.1 §7.5]
+    bool ignore_key = false;
   };
   /// Acquires a reservation; Reservation Conflict if another has it. [Base 2.1 §7.5]
   int reservation_acquire(const ReservationAcquire& what, IoCommand::Done done, void* context);
@@ -124,6 +129,7 @@ class NamespaceIo {
     /// Of the reservation, as it was acquired.
     command::ReservationType type = command::ReservationType::kWriteExclusive;
     std::uint64_t current_key = 0;  ///< CRKEY, this host's
+    bool ignore_key = false;        ///< see ReservationAcquire. [Base 2.1 §7.7]
   };
   /// Releases a reservation, or clears it with all registrations. [Base 2.1 §7.7]
   int reservation_release(const ReservationRelease& what, IoCommand::Done done, void* context);

@@ -36,6 +36,11 @@ std::vector<PciAddress> find_pci_controllers(const std::string& sysfs) {
   return found;
 }
 
+bool pci_function_present(const PciAddress& address, const std::string& sysfs) {
+  std::error_code error;
+  return std::filesystem::exists(sysfs + "/bus/pci/devices/" + address.to_string(), error);
+}
+
 int pci_numa_node(const PciAddress& address, const std::string& sysfs) {
   std::ifstream file(sysfs + "/bus/pci/devices/" + address.to_string() + "/numa_node");
   int node = kNoNumaNode;

@@ -5,6 +5,7 @@
 #include "nvme/connection.h"
 #include "nvme/discovery_walk.h"
 #include "nvme/initiator.h"
+#include "nvme/pci_scan.h"
 
 namespace nvublk::nvme {
 
@@ -43,6 +44,9 @@ int ProbeContext::advance(bool may_sleep) {
   if (walk_ && !advance_discovery()) {
     return -EAGAIN;
   }
+  if (std::exchange(looks_for_local_, false)) {
+    report_unplugged();
+  }
   for (std::size_t i = 0; i < attempts_.size();) {
     Attempt attempt = attempts_[i];
     if (attempt.connection->state() == Connection::State::kConnecting) {
@@ -65,16 +69,14 @@ bool ProbeContext::advance_discovery() {
     failed(id, error);
   }
   const bool complete = walk->failures().empty();
-  if (complete && callbacks_.remove) {
+  if (complete) {
     const std::vector<std::shared_ptr<Connection>> all = initiator_.connections_;
     for (const std::shared_ptr<Connection>& each : all) {
       const bool listed = std::ranges::any_of(
           walk->found(),
           [&each](const DiscoveryRecord& record) { return record.id == each->id(); });
-      if (each->state() == Connection::State::kReady && each->references > 0 && !listed &&
-          each->discovered_by && *each->discovered_by == *discovery_id_ &&
-          !std::exchange(each->removal_reported, true)) {
-        callbacks_.remove(each->controller());
+      if (!listed && each->discovered_by && *each->discovered_by == *discovery_id_) {
+        remove(*each);
       }
     }
   }
@@ -82,6 +84,26 @@ bool ProbeContext::advance_discovery() {
     consider(record.id);
   }
   return true;
+}
+
+void ProbeContext::report_unplugged() {
+  const std::vector<std::shared_ptr<Connection>> all = initiator_.connections_;
+  for (const std::shared_ptr<Connection>& each : all) {
+    if (each->id().is_fabrics() || (local_id_ && *local_id_ != each->id())) {
+      continue;
+    }
+    const Result<PciAddress> address = PciAddress::parse(each->id().traddr);
+    if (address && !pci_function_present(*address, initiator_.sysfs_)) {
+      remove(*each);
+    }
+  }
+}
+
+void ProbeContext::remove(Connection& connection) {
+  if (callbacks_.remove && connection.state() == Connection::State::kReady &&
+      connection.references > 0 && !std::exchange(connection.removal_reported, true)) {
+    callbacks_.remove(connection.controller());
+  }
 }
 
 void ProbeContext::failed(const TransportId& id, const Error& error) {

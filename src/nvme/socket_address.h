@@ -23,6 +23,10 @@ struct SocketAddress {
   /// Reads "192.0.2.1" or "2001:db8::1", also "fe80::1%eth0", with `port`. The error says what
   /// is wrong with `address`.
   static Result<SocketAddress> parse(std::string_view address, std::uint16_t port);
+  /// Any address of `family`, AF_INET or AF_INET6; without a port.
+  static SocketAddress any(int family);
+  std::uint16_t port() const;  ///< 0: none
+  void set_port(std::uint16_t port);
 };
 
 /// Reads a port number, 1 to 65535.

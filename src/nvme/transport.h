@@ -86,13 +86,17 @@ struct PciIds {
   std::uint16_t device = 0;  ///< PCI device id
 };
 
-/// What the transport itself limits.
+/// What limits commands: of the transport itself from Transport::limits(), and with what the
+/// controller said of itself from Controller::transport_limits().
 struct TransportLimits {
   bool fabrics = true;                   ///< Connect, Property Get/Set, Keep Alive are needed
   std::uint32_t max_transfer_bytes = 0;  ///< 0: none but the controller's MDTS
   bool prp = false;                      ///< data pointers are PRPs: pages must line up
-  bool separate_metadata = false;        ///< a command may have metadata in a buffer of its own
-  PciIds pci;                            ///< of the controller's own function
+  /// Pieces of data that a command's list of SGL descriptors has room for; 0: any number, in any
+  /// place. With PRPs it is that of the list which there would be with SGLs.
+  std::uint32_t max_segments = 0;
+  bool separate_metadata = false;  ///< a command may have metadata in a buffer of its own
+  PciIds pci;                      ///< of the controller's own function
 };
 
 /// One controller's way to the device. Lives on the control shard; makes queues for any shard.

@@ -14,10 +14,13 @@ namespace nvublk::nvme {
 struct TransportOptions {
   TransportId id;           ///< of the controller; complete
   std::string host_traddr;  ///< source address, empty: any
-  std::string host_iface;   ///< interface to bind to, empty: any
-  int tos = -1;             ///< type of service, -1: the system's
-  int ack_timeout = -1;     ///< 0 to 31: RDMA waits 4.096 us times 2 to that power, TCP as many
-                            ///< ms, before a peer that acknowledges nothing is lost; -1: theirs
+  /// Source port, which SPDK calls src_svcid; empty: any. As no two connections to a target can
+  /// have the same, it is the admin queue's, and I/O queue n has the n-th after it.
+  std::string host_trsvcid;
+  std::string host_iface;  ///< interface to bind to, empty: any
+  int tos = -1;            ///< type of service, -1: the system's
+  int ack_timeout = -1;    ///< 0 to 31: RDMA waits 4.096 us times 2 to that power, TCP as many
+                           ///< ms, before a peer that acknowledges nothing is lost; -1: theirs
   /// RDMA: the queue pairs of a shard on one device take their receive buffers from one queue.
   bool shared_receive_queue = false;
   /// TCP: a CRC32C over the header of each PDU, asked for when connecting.

@@ -119,6 +119,7 @@ Status Run::attach(const std::optional<nvme::TransportId>& where,
   nvme::ProbeCallbacks callbacks;
   callbacks.probe = [&extras](const nvme::TransportId&, nvme::ControllerOptions& options) {
     options.transport.host_traddr = extras.hostaddr;
+    options.transport.host_trsvcid = extras.hostsvcid;
     if (!extras.hostnqn.empty()) {
       options.host.nqn = extras.hostnqn;
     }

@@ -36,6 +36,7 @@ void read_transport(JsonFields& fields, nvme::TransportOptions& transport) {
   fields.text("trsvcid", transport.id.trsvcid);
   fields.text("nqn", transport.id.subnqn);
   fields.text("host_traddr", transport.host_traddr);
+  fields.text("host_trsvcid", transport.host_trsvcid);
   fields.text("host_iface", transport.host_iface);
   fields.flag("hdr_digest", transport.header_digest);
   fields.flag("data_digest", transport.data_digest);
@@ -130,6 +131,7 @@ Json AttachRequest::to_params() const {
   params["trsvcid"] = transport.id.trsvcid;
   params["nqn"] = transport.id.subnqn;
   params["host_traddr"] = transport.host_traddr;
+  params["host_trsvcid"] = transport.host_trsvcid;
   params["host_iface"] = transport.host_iface;
   params["hostnqn"] = hostnqn;
   params["hostid"] = hostid;

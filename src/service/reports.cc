@@ -63,6 +63,7 @@ Json transport_json(const nvme::TransportOptions& transport) {
   json["trsvcid"] = transport.id.trsvcid;
   json["subnqn"] = transport.id.subnqn;
   json["host_traddr"] = transport.host_traddr;
+  json["host_trsvcid"] = transport.host_trsvcid;
   json["host_iface"] = transport.host_iface;
   return json;
 }

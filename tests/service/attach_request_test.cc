@@ -27,6 +27,7 @@ TEST(AttachRequest, SurvivesTheWayThroughJson) {
   request.controller.transport.id = {nvme::Trtype::kTcp, nvme::Adrfam::kNone, "192.0.2.1", "4421",
                                      "nqn.2026-01.org.example:disk"};
   request.controller.transport.host_traddr = "192.0.2.2";
+  request.controller.transport.host_trsvcid = "5000";
   request.controller.transport.host_iface = "eth0";
   request.controller.transport.tos = 4;
   request.controller.transport.header_digest = true;

@@ -6,6 +6,7 @@
 #include "nvme/pcie/admin_queue.h"
 #include "nvme/pcie/io_queue.h"
 #include "nvme/pcie/pci_function.h"
+#include "nvme/pcie/queue_rings.h"
 #include "nvme/pcie/vfio_device.h"
 
 namespace nvublk::nvme::pcie {
@@ -24,6 +25,7 @@ TransportLimits PcieTransport::limits() const {
   return {.fabrics = false,
           .max_transfer_bytes = kMaxTransferBytes,
           .prp = true,
+          .max_segments = QueueRings::kMaxPieces,
           .separate_metadata = true,
           .pci = ids_};
 }
@@ -48,6 +50,10 @@ std::unique_ptr<QueueTransport> PcieTransport::make_queue(Shard& shard,
 }
 
 Result<std::unique_ptr<Transport>> make_pcie_transport(const TransportOptions& options) {
+  if (!options.host_trsvcid.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "a local drive has no network in between: leave the source port out");
+  }
   const Result<PciAddress> address = PciAddress::parse(options.id.traddr);
   if (!address) {
     return std::unexpected(address.error());

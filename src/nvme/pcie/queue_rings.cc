@@ -12,9 +12,6 @@ namespace nvublk::nvme::pcie {
 
 namespace {
 
-// More pieces than requests of applications have; longer ones are copied, or refused.
-constexpr std::size_t kMaxPieces = 256;
-
 // SGLS bits 1:0. [Base 2.1 §5.1.13.2.1]
 constexpr std::uint32_t kDwordAligned = 2;
 

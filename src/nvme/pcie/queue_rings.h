@@ -19,12 +19,19 @@
 #include "nvme/pcie/pcie_session.h"
 #include "nvme/pcie/submission_ring.h"
 #include "nvme/request_table.h"
+#include "nvme/spec/sgl.h"
 #include "nvme/transport.h"
 
 namespace nvublk::nvme::pcie {
 
 class QueueRings {
+  static constexpr std::size_t kPage = 4096;
+
  public:
+  /// Pieces of one command that the list of its slot has room for, as SGL descriptors; data in more
+  /// of them is copied.
+  static constexpr std::uint32_t kMaxPieces = kPage / sizeof(spec::SglDescriptor);
+
   struct Options {
     std::uint16_t qid = 0;
     std::uint32_t entries = 0;  ///< of each queue, one more than there are slots
@@ -69,7 +76,6 @@ class QueueRings {
   }
 
  private:
-  static constexpr std::size_t kPage = 4096;
   // Each slot has a page for a list of its own and one for data that is copied.
   struct Bounce {
     DmaRegion memory;

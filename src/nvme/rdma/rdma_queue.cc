@@ -6,6 +6,7 @@
 
 #include "engine/check.h"
 #include "engine/log.h"
+#include "nvme/fabrics_endpoints.h"
 #include "nvme/rdma/rdma_environment.h"
 
 namespace nvublk::nvme::rdma {
@@ -106,8 +107,7 @@ int RdmaQueue::resolve_timeout_ms() const {
 void RdmaQueue::perform(RdmaHandshake&, const RdmaAction& action) {
   switch (action) {
     case RdmaAction::kResolveAddress:
-      await(RDMA_CM_EVENT_ADDR_RESOLVED,
-            connection_.resolve_address(options_.connection, resolve_timeout_ms()));
+      resolve_address();
       return;
     case RdmaAction::kResolveRoute:
       await(RDMA_CM_EVENT_ROUTE_RESOLVED, connection_.resolve_route(resolve_timeout_ms()));
@@ -128,6 +128,19 @@ void RdmaQueue::perform(RdmaHandshake&, const RdmaAction& action) {
       reactor_.arm_after(stale_timer_, RdmaHandshake::kStaleDelay);
       return;
   }
+}
+
+void RdmaQueue::resolve_address() {
+  CmConnection::Options connection = options_.connection;
+  Result<SocketAddress> local = local_of_queue(connection.local, options_.queue.qid);
+  if (!local) {
+    RdmaOutcome outcome;
+    outcome.cause = std::move(local.error());
+    report_soon(std::move(outcome));
+    return;
+  }
+  connection.local = *local;
+  await(RDMA_CM_EVENT_ADDR_RESOLVED, connection_.resolve_address(connection, resolve_timeout_ms()));
 }
 
 void RdmaQueue::start_connecting() {

@@ -66,6 +66,7 @@ class RdmaQueue final : public QueueTransport,
   int resolve_timeout_ms() const;
   Status create_queue_pair();
   Status create_on_device();
+  void resolve_address();
   void start_connecting();
   void handshake_event(const CmEvent& event);
   void release_queue_pair();

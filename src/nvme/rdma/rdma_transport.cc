@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 
 #include "nvme/fabrics_endpoints.h"
+#include "nvme/rdma/rdma_command.h"
 #include "nvme/rdma/rdma_environment.h"
 #include "nvme/rdma/rdma_queue.h"
 
@@ -29,7 +30,9 @@ class RdmaTransport final : public Transport {
         share_receives_(share_receives) {}
 
   TransportLimits limits() const override {
-    return {.fabrics = true, .max_transfer_bytes = kMaxTransferBytes, .prp = false};
+    return {.fabrics = true,
+            .max_transfer_bytes = kMaxTransferBytes,
+            .max_segments = Capsule::kMaxDescriptors};
   }
   std::unique_ptr<QueueTransport> make_queue(Shard& shard, const QueueTransportOptions& options,
                                              RequestTable& requests,
@@ -88,6 +91,7 @@ Result<std::unique_ptr<Transport>> make_rdma_transport(const TransportOptions& o
     if (!local) {
       return std::unexpected(std::move(local.error()));
     }
+    local->set_port(endpoints->local.port());
     endpoints->local = *local;
   }
   if (Status status = check_rdma_environment(); !status) {

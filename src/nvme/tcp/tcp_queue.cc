@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/check.h"
+#include "nvme/fabrics_endpoints.h"
 #include "nvme/tcp/pdu_fault.h"
 
 namespace nvublk::nvme::tcp {
@@ -43,7 +44,14 @@ void TcpQueue::connect() {
   CHECK_ON(shard_);
   CHECK(state_ == State::kIdle);
   state_ = State::kConnecting;
-  if (Status opened = socket_.open(options_.socket); !opened) {
+  TcpSocket::Options socket = options_.socket;
+  Result<SocketAddress> local = local_of_queue(socket.local, options_.queue.qid);
+  Status opened = local ? Status() : std::unexpected(std::move(local.error()));
+  if (opened) {
+    socket.local = *local;
+    opened = socket_.open(socket);
+  }
+  if (!opened) {
     Error error = std::move(opened.error());
     error.text = "cannot connect to " + options_.handshake.peer + ": " + error.text;
     error.step = handshake_.rows().front().name;

@@ -106,14 +106,17 @@ Status TcpSocket::prepare(const Options& options) {
     return fail_errno(errno, "cannot bind to the interface " + options.interface);
   }
   if (options.local.length_bytes > 0) {
-    // The kernel then chooses the port when it connects, and knows the peer: ports last longer.
-    if (Status status =
-            set_int_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1, "IP_BIND_ADDRESS_NO_PORT");
-        !status) {
+    // The kernel then chooses the port when it connects, and knows the peer: ports last longer. One
+    // that was given may still be in TIME_WAIT, of the connection before this.
+    Status status =
+        options.local.port() == 0
+            ? set_int_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1, "IP_BIND_ADDRESS_NO_PORT")
+            : set_int_option(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+    if (!status) {
       return status;
     }
     if (::bind(fd, options.local.get(), options.local.length_bytes) != 0) {
-      return fail_errno(errno, "cannot connect from the host address that was given");
+      return fail_errno(errno, "cannot connect from the host address or port that was given");
     }
   }
   return {};

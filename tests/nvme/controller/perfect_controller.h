@@ -44,6 +44,8 @@ class PerfectController {
   std::vector<std::uint64_t> combinations;              ///< of them, in CNS 1Ch
   bool weighted = false;                                ///< weighted round robin
   bool discovery = false;                               ///< it is a discovery controller
+  std::uint32_t sgls = 0;                               ///< SGLS
+  std::uint8_t max_descriptors = 0;                     ///< MSDBD
   std::uint16_t metadata_bytes = 0;  ///< of every namespace, apart, with protection of type 1
   bool zoned = false;                ///< namespace 3 is zoned and has protection information
 
@@ -142,32 +144,7 @@ class PerfectController {
     const std::uint32_t nsid = action.sqe.nsid.get();
     const auto cns = static_cast<spec::IdentifyCns>(action.sqe.cdw10.get() & 0xff);
     if (cns == spec::IdentifyCns::kController) {
-      spec::IdentifyController data{};
-      data.cntlid = cntlid;
-      std::ranges::copy(serial, data.sn.begin());
-      data.nn = nsids.empty() ? 0u : nsids.back();
-      data.vendor[3] = stripe_shift;
-      std::copy(model.begin(), model.end(), data.mn.begin());
-      data.kas = 10;
-      data.sqes = 0x66;
-      data.cqes = 0x44;
-      data.ioccsz = discovery ? 0 : 4 + 512;
-      data.cntrltype = discovery ? 2 : 1;
-      data.acl = abort_limit;
-      data.cqt = quiesce_ms;
-      data.crdt1 = retry_delay_100ms;
-      data.oaes = spec::kAsyncNamespaceAttribute;
-      data.maxcmd = 64;
-      data.oncs = 0x0c;
-      data.mdts = 5;
-      data.ctratt = zoned ? 1u << 15 : 0u;
-      data.lpa = logs.empty() ? 0 : 1u << 5;
-      if (!ana_log.empty()) {
-        data.cmic = 1u << 3;
-        data.nanagrpid = 4;
-        data.mnan = static_cast<std::uint32_t>(ana_log.size() / 4);
-      }
-      put(action, data);
+      identify_controller(action);
     } else if (cns == spec::IdentifyCns::kActiveNamespaceList) {
       spec::NamespaceList list;
       std::size_t count = 0;
@@ -208,6 +185,37 @@ class PerfectController {
       data.zasl = 3;
       put(action, data);
     }
+  }
+
+  void identify_controller(const ControlAction& action) const {
+    spec::IdentifyController data{};
+    data.cntlid = cntlid;
+    std::ranges::copy(serial, data.sn.begin());
+    data.nn = nsids.empty() ? 0u : nsids.back();
+    data.vendor[3] = stripe_shift;
+    std::copy(model.begin(), model.end(), data.mn.begin());
+    data.kas = 10;
+    data.sqes = 0x66;
+    data.cqes = 0x44;
+    data.ioccsz = discovery ? 0 : 4 + 512;
+    data.cntrltype = discovery ? 2 : 1;
+    data.acl = abort_limit;
+    data.cqt = quiesce_ms;
+    data.crdt1 = retry_delay_100ms;
+    data.oaes = spec::kAsyncNamespaceAttribute;
+    data.maxcmd = 64;
+    data.sgls = sgls;
+    data.msdbd = max_descriptors;
+    data.oncs = 0x0c;
+    data.mdts = 5;
+    data.ctratt = zoned ? 1u << 15 : 0u;
+    data.lpa = logs.empty() ? 0 : 1u << 5;
+    if (!ana_log.empty()) {
+      data.cmic = 1u << 3;
+      data.nanagrpid = 4;
+      data.mnan = static_cast<std::uint32_t>(ana_log.size() / 4);
+    }
+    put(action, data);
   }
 
   static void identify_command_set(const ControlAction& action) {

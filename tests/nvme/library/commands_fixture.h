@@ -87,7 +87,7 @@ class CommandsTest : public testing::Test {
   }
 
   /// Host number `number` attaches; 0 to 255.
-  Host& attach(std::uint8_t number, std::uint32_t max_segments = 0) {
+  Host& attach(std::uint8_t number) {
     Host& host = *hosts_.emplace_back(std::make_unique<Host>());
     ControllerOptions defaults;
     defaults.host.nqn = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-0000000000" +
@@ -109,7 +109,7 @@ class CommandsTest : public testing::Test {
     host.queue = std::move(*queue);
     Namespace* subject = host.controller->find_namespace(1);
     EXPECT_NE(subject, nullptr);
-    host.io = std::make_unique<NamespaceIo>(*host.controller, *subject, *host.queue, max_segments);
+    host.io = std::make_unique<NamespaceIo>(*host.controller, *subject, *host.queue);
     return host;
   }
 

@@ -75,6 +75,39 @@ TEST_F(NamespaceIoTest, TheParentReportsTheFirstError) {
   EXPECT_EQ(simulation_.io_seen.size(), 4u) << "the others are not held back";
 }
 
+TEST_F(NamespaceIoTest, PiecesAreSplitByWhatTheControllerTakesInACapsule) {
+  struct Case {
+    std::uint32_t sgls;
+    std::uint8_t msdbd;
+    std::uint32_t transport;
+    std::uint32_t expected;
+  };
+  constexpr std::uint32_t kOffset = 1 | 1u << 20;
+  for (const Case& each :
+       {Case{kOffset, 4, 16, 4}, Case{kOffset, 0, 16, 16}, Case{kOffset, 64, 16, 16},
+        Case{kOffset, 4, 0, 0}, Case{1, 4, 16, 0}, Case{kOffset, 1, 16, 0}}) {
+    SCOPED_TRACE(testing::Message() << each.sgls << " " << int{each.msdbd});
+    simulation_.io_seen.clear();
+    simulation_.controller.sgls = each.sgls;
+    simulation_.controller.max_descriptors = each.msdbd;
+    simulation_.limits.max_segments = each.transport;
+    start();
+    EXPECT_EQ(io_->limits().max_segments, each.expected);
+    Outcome outcome;
+    BlockIo io = blocks(0, 20, outcome);
+    std::vector<iovec> pieces;
+    for (std::size_t i = 0; i < 20; i++) pieces.push_back({memory_.data() + i * 4096, 4096});
+    io.data = pieces;
+    ASSERT_EQ(io_->read(io), 0);
+    ASSERT_TRUE(finish(outcome));
+    EXPECT_EQ(simulation_.io_seen.size(),
+              each.expected == 0 ? 1u : (20 + each.expected - 1) / each.expected);
+    queue_.reset();
+    io_.reset();
+    detach();
+  }
+}
+
 TEST_F(NamespaceIoTest, WhatCannotBeRightIsRefused) {
   start();
   Outcome outcome;

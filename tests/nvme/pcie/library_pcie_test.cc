@@ -2,6 +2,7 @@
 // on simulated controllers.
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +19,7 @@
 #include "nvme/command.h"
 #include "nvme/initiator.h"
 #include "nvme/management_command.h"
+#include "nvme/namespace_io.h"
 #include "nvme/pcie/simulated_drives.h"
 #include "nvme/poll_group.h"
 #include "nvme/suite/library_suite.h"
@@ -182,6 +184,35 @@ TEST_F(LibraryPcieTest, ProbingWithoutAnIdFindsWhatVfioHas) {
   EXPECT_EQ(initiator_->attached().size(), 2u);
 }
 
+TEST_F(LibraryPcieTest, ADriveThatIsGoneFromTheBusIsReportedOnce) {
+  plug(kFirst);
+  plug(kSecond);
+  std::vector<std::string> removed;
+  ProbeCallbacks callbacks;
+  callbacks.remove = [this, &removed](Controller& controller) {
+    removed.push_back(controller.name());
+    EXPECT_TRUE(initiator_->detach(controller)) << "as often as it was attached";
+    EXPECT_TRUE(initiator_->detach(controller));
+  };
+  ASSERT_TRUE(initiator_->probe(std::nullopt, callbacks));
+  ASSERT_TRUE(initiator_->probe(std::nullopt, callbacks));
+  EXPECT_EQ(initiator_->attached().size(), 2u);
+  EXPECT_TRUE(removed.empty());
+  drives_->unplug(kFirst);
+  callbacks.probe = [](const TransportId&, ControllerOptions&) { return false; };
+  ASSERT_TRUE(initiator_->probe(id_of(kSecond), callbacks));
+  EXPECT_TRUE(removed.empty()) << "it looks for the other one only";
+  ASSERT_TRUE(initiator_->probe(std::nullopt, callbacks));
+  EXPECT_EQ(removed, std::vector<std::string>{kFirst});
+  EXPECT_EQ(initiator_->attached().size(), 1u);
+  drives_->unplug(kSecond);
+  callbacks.remove = [&removed](Controller& controller) { removed.push_back(controller.name()); };
+  ASSERT_TRUE(initiator_->probe(id_of(kSecond), callbacks));
+  ASSERT_TRUE(initiator_->probe(std::nullopt, callbacks));
+  EXPECT_EQ(removed, (std::vector<std::string>{kFirst, kSecond}));
+  EXPECT_EQ(initiator_->attached().size(), 1u) << "it stays until it is detached";
+}
+
 TEST_F(LibraryPcieTest, MemoryOfAnyKindGoesThereAndBack) {
   Controller* controller = attach();
   auto queue = controller->allocate_io_queue_pair();
@@ -255,6 +286,158 @@ TEST_F(LibraryPcieTest, PiecesAtOddPlacesGoBySglsWhereThereAreAny) {
     EXPECT_EQ(drives_->at(address).sgl_commands(), sgl ? 2u : 0u);
     shard_->reactor().dma_catalog().remove(entry);
   }
+}
+
+// Blocks of which each lies in two pieces that end inside a page.
+TEST_F(LibraryPcieTest, ABlockInOddPiecesIsSplitByTheRulesOfSglsWhereThereAreAny) {
+  for (const bool sgl : {false, true}) {
+    const std::string& address = sgl ? kSecond : kFirst;
+    plug(address, {.sgl = sgl});
+    const Result<Controller*> controller = initiator_->connect(id_of(address));
+    ASSERT_TRUE(controller) << controller.error().text;
+    auto queue = (*controller)->allocate_io_queue_pair();
+    ASSERT_TRUE(queue) << queue.error().text;
+    NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
+    auto region = DmaRegion::allocate(1 << 20);
+    ASSERT_TRUE(region);
+    DmaEntry entry(*region);
+    shard_->reactor().dma_catalog().add(entry);
+    const std::vector<std::byte> pattern = noise(region->size_bytes(), 21);
+    std::ranges::copy(pattern, region->data());
+    std::vector<iovec> iov;
+    for (std::size_t i = 0; i < 32; i++) iov.push_back({region->data() + i * 5000 + 4, 2048});
+    Ended write;
+    BlockIo io{.lba = 8, .blocks = 16, .data = iov, .done = &Ended::record, .context = &write};
+    ASSERT_EQ(subject.write(io), sgl ? 0 : -EINVAL);
+    if (sgl) {
+      ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+      EXPECT_TRUE(write.status.ok());
+      for (const iovec& piece : iov) std::memset(piece.iov_base, 0, piece.iov_len);
+      Ended read;
+      io.context = &read;
+      ASSERT_EQ(subject.read(io), 0);
+      ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
+      EXPECT_TRUE(read.status.ok());
+      EXPECT_TRUE(std::ranges::equal(region->span(), pattern));
+      EXPECT_EQ(drives_->at(address).sgl_commands(), 2u) << "neither split nor copied";
+    }
+    shard_->reactor().dma_catalog().remove(entry);
+  }
+}
+
+// 32 blocks, which is what one command may transfer, in 16 pieces each: a list has 256 descriptors.
+TEST_F(LibraryPcieTest, MorePiecesThanAListHasRoomForAreSplit) {
+  plug(kFirst, {.sgl = true});
+  const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
+  ASSERT_TRUE(controller) << controller.error().text;
+  auto queue = (*controller)->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
+  EXPECT_EQ(subject.limits().max_segments, 256u);
+  auto region = DmaRegion::allocate(1 << 20);
+  ASSERT_TRUE(region);
+  DmaEntry entry(*region);
+  shard_->reactor().dma_catalog().add(entry);
+  std::vector<iovec> iov;
+  for (std::size_t i = 0; i < 512; i++) iov.push_back({region->data() + i * 272, 256});
+  Ended write;
+  ASSERT_EQ(subject.write(
+                {.lba = 8, .blocks = 32, .data = iov, .done = &Ended::record, .context = &write}),
+            0);
+  ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+  EXPECT_TRUE(write.status.ok());
+  EXPECT_EQ(drive().sgl_commands(), 2u);
+  EXPECT_EQ(drive().io_commands(), 2u);
+  shard_->reactor().dma_catalog().remove(entry);
+}
+
+// 80 blocks are three commands. Once the metadata lies where the drive reaches it, once it has to
+// be copied there and back; the second time at an address that MPTR cannot name, too.
+TEST_F(LibraryPcieTest, SeparateMetadataGoesThereAndBackWithItsBlocks) {
+  constexpr std::size_t kBlocks = 80;
+  constexpr std::size_t kMetadata = 16;
+  plug(kFirst, {.metadata_bytes = kMetadata});
+  const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
+  ASSERT_TRUE(controller) << controller.error().text;
+  auto queue = (*controller)->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
+  auto region = DmaRegion::allocate(std::size_t{1} << 20);
+  ASSERT_TRUE(region);
+  DmaEntry entry(*region);
+  shard_->reactor().dma_catalog().add(entry);
+  std::vector<std::byte> data = noise(kBlocks * 4096, 31);
+  const std::vector<std::byte> written = data;
+  const iovec piece{data.data(), data.size()};
+  std::vector<std::byte> own(kBlocks * kMetadata + 4);
+  const std::array places{region->span().subspan(4096 + 4, kBlocks * kMetadata),
+                          std::span(own).first(kBlocks * kMetadata),
+                          std::span(own).subspan(1, kBlocks * kMetadata),
+                          region->span().subspan(1, kBlocks * kMetadata)};
+  std::uint64_t lba = 5;
+  for (std::size_t i = 0; i < places.size(); i++, lba += 100) {
+    SCOPED_TRACE(i);
+    const std::vector<std::byte> expected =
+        noise(kBlocks * kMetadata, static_cast<unsigned>(i) + 40);
+    std::ranges::copy(expected, places.at(i).begin());
+    Ended write;
+    BlockIo io{.lba = lba,
+               .blocks = kBlocks,
+               .data = {&piece, 1},
+               .metadata = places.at(i),
+               .done = &Ended::record,
+               .context = &write};
+    ASSERT_EQ(subject.write(io), 0);
+    ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+    EXPECT_TRUE(write.status.ok());
+    EXPECT_TRUE(std::ranges::equal(drive().metadata().subspan(lba * kMetadata, kBlocks * kMetadata),
+                                   expected));
+    std::ranges::fill(places.at(i), std::byte{0});
+    std::ranges::fill(data, std::byte{0});
+    Ended read;
+    io.context = &read;
+    ASSERT_EQ(subject.read(io), 0);
+    ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
+    EXPECT_TRUE(read.status.ok());
+    EXPECT_TRUE(std::ranges::equal(places.at(i), expected));
+    EXPECT_EQ(data, written);
+  }
+  shard_->reactor().dma_catalog().remove(entry);
+}
+
+TEST_F(LibraryPcieTest, ProtectionOfTheHostsInSeparateMetadata) {
+  constexpr std::size_t kBlocks = 40;
+  plug(kFirst, {.metadata_bytes = 8});
+  const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
+  ASSERT_TRUE(controller) << controller.error().text;
+  auto queue = (*controller)->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
+  std::vector<std::byte> data = noise(kBlocks * 4096, 33);
+  std::vector<std::byte> metadata(kBlocks * 8);
+  const iovec piece{data.data(), data.size()};
+  BlockIo io{.lba = 7, .blocks = kBlocks, .data = {&piece, 1}, .metadata = metadata};
+  io.done = &Ended::record;
+  io.io_flags = command::kIoCheckGuard | command::kIoCheckReferenceTag;
+  io.host_protection = true;
+  const auto run = [&](int (NamespaceIo::*what)(const BlockIo&)) {
+    Ended ended;
+    io.context = &ended;
+    EXPECT_EQ((subject.*what)(io), 0);
+    EXPECT_TRUE(poll_until(**queue, [&] { return ended.done; }));
+    return ended.status;
+  };
+  EXPECT_TRUE(run(&NamespaceIo::write).ok());
+  spec::ProtectionInformation kept;
+  std::memcpy(&kept, drive().metadata().data() + (7 + 36) * 8, sizeof(kept));
+  EXPECT_EQ(kept.reference_tag(), 7u + 36);
+  EXPECT_EQ(kept.guard(), guard_crc(0, std::span(data).subspan(std::size_t{36} * 4096, 4096)));
+  EXPECT_TRUE(run(&NamespaceIo::read).ok());
+  drive().metadata()[(7 + 36) * 8] ^= std::byte{1};
+  EXPECT_TRUE(run(&NamespaceIo::read).is(spec::MediaStatus::kGuardCheckError));
+  drive().metadata()[(7 + 36) * 8] ^= std::byte{1};
+  drive().metadata()[(7 + 36) * 8 + 7] ^= std::byte{1};
+  EXPECT_TRUE(run(&NamespaceIo::read).is(spec::MediaStatus::kReferenceTagCheckError));
 }
 
 // Memory of the application for the queues, as many pages as are asked for.
@@ -517,10 +700,8 @@ TEST_F(LibraryPcieTest, FaultsEndTheCommandOnceEach) {
     }));
     EXPECT_TRUE(drive().struck());
     if (drive().gone()) drive().revive();
-    std::optional<Status> reset;
-    controller->reset([&reset](Status status) { reset = std::move(status); });
-    ASSERT_TRUE(poll_until(**queue, [&] { return reset.has_value(); }));
-    ASSERT_TRUE(*reset) << reset->error().text;
+    const Status reset = initiator_->reset(*controller);
+    ASSERT_TRUE(reset) << reset.error().text;
     int begun = -EAGAIN;
     ASSERT_TRUE(poll_until(**queue, [&] {
       begun = (*queue)->reconnect();
@@ -538,10 +719,8 @@ TEST_F(LibraryPcieTest, AnOrderlyResetKeepsTheDeviceOpenAndOneAfterAFaultDoesNot
   ASSERT_TRUE(queue) << queue.error().text;
   std::vector<std::byte> data = noise(4096, 12);
   const auto reset = [&] {
-    std::optional<Status> done;
-    controller->reset([&done](Status status) { done = std::move(status); });
-    ASSERT_TRUE(poll_until(**queue, [&] { return done.has_value(); }));
-    ASSERT_TRUE(*done) << done->error().text;
+    const Status done = initiator_->reset(*controller);
+    ASSERT_TRUE(done) << done.error().text;
     ASSERT_TRUE(poll_until(**queue, [&] { return (*queue)->reconnect() != -EAGAIN; }));
     ASSERT_TRUE((*queue)->wait_connected());
     EXPECT_TRUE(comes_back(**queue, data, 5, 1));

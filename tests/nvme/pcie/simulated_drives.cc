@@ -29,20 +29,21 @@ SimulatedDrives::~SimulatedDrives() {
   std::filesystem::remove_all(sysfs_);
 }
 
-std::unique_ptr<Initiator> SimulatedDrives::make_initiator(const ControllerOptions& defaults) {
-  const auto make =
-      [this](const TransportOptions& transport) -> Result<std::unique_ptr<Transport>> {
-    const auto open = [this,
-                       address = transport.id.traddr]() -> Result<std::shared_ptr<PcieDevice>> {
-      const auto found = drives_.find(address);
-      if (found == drives_.end()) {
-        return fail(ErrorCode::kNotFound, "there is nothing at " + address);
-      }
-      opens_++;
-      return found->second;
-    };
-    return std::make_unique<PcieTransport>(open, PciIds{}, transport.controller_memory);
+Result<std::unique_ptr<Transport>> SimulatedDrives::make_transport(
+    const TransportOptions& transport) {
+  const auto open = [this, address = transport.id.traddr]() -> Result<std::shared_ptr<PcieDevice>> {
+    const auto found = drives_.find(address);
+    if (found == drives_.end()) {
+      return fail(ErrorCode::kNotFound, "there is nothing at " + address);
+    }
+    opens_++;
+    return found->second;
   };
+  return std::make_unique<PcieTransport>(open, PciIds{}, transport.controller_memory);
+}
+
+std::unique_ptr<Initiator> SimulatedDrives::make_initiator(const ControllerOptions& defaults) {
+  const auto make = [this](const TransportOptions& transport) { return make_transport(transport); };
   return std::make_unique<Initiator>(shard_, make, defaults, sysfs_.string());
 }
 
@@ -52,7 +53,13 @@ void SimulatedDrives::plug(const std::string& address,
   const auto folder = sysfs_ / "bus/pci/drivers" / driver / address;
   std::filesystem::create_directories(folder);
   std::ofstream(folder / "class") << pci_class << "\n";
+  std::filesystem::create_directories(sysfs_ / "bus/pci/devices" / address);
   drives_[address] = std::make_shared<sim::SimulatedController>(options);
+}
+
+void SimulatedDrives::unplug(const std::string& address, const std::string& driver) {
+  std::filesystem::remove_all(sysfs_ / "bus/pci/drivers" / driver / address);
+  std::filesystem::remove_all(sysfs_ / "bus/pci/devices" / address);
 }
 
 TransportId SimulatedDrives::id_of(const std::string& address) {

@@ -23,9 +23,13 @@ class SimulatedDrives final : private Poller {
   SimulatedDrives& operator=(const SimulatedDrives&) = delete;
 
   std::unique_ptr<Initiator> make_initiator(const ControllerOptions& defaults);
+  /// For initiators that have other transports, too.
+  Result<std::unique_ptr<Transport>> make_transport(const TransportOptions& transport);
   /// A function at `address`, bound to `driver`; a drive is behind those of vfio-pci.
   void plug(const std::string& address, const sim::SimulatedController::Options& options,
             const std::string& driver = "vfio-pci", const std::string& pci_class = "0x010802");
+  /// The function is gone from the bus; its drive stays, for what still has it open.
+  void unplug(const std::string& address, const std::string& driver = "vfio-pci");
   sim::SimulatedController& at(const std::string& address) { return *drives_.at(address); }
 
   /// How often a drive was opened.

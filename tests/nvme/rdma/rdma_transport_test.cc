@@ -39,6 +39,9 @@ TEST(RdmaTransport, RefusesWhatCannotBeRight) {
   options.host_traddr = "2001:db8::1";
   EXPECT_THAT(refusal(options), HasSubstr("not of the same family"));
   options = usual();
+  options.host_trsvcid = "65536";
+  EXPECT_THAT(refusal(options), HasSubstr("not a port"));
+  options = usual();
   options.host_iface = "no-such-interface";
   EXPECT_THAT(refusal(options), HasSubstr("no network interface"));
 }

@@ -241,10 +241,8 @@ TEST_P(LibrarySuite, AResetDisconnectsAndTheQueuePairReconnects) {
   ASSERT_NE(queue, nullptr);
   for (unsigned round = 0; round < 10; round++) {
     EXPECT_TRUE(comes_back(*queue, static_cast<std::byte>(round)));
-    std::optional<Status> reset;
-    controller_->reset([&reset](Status ended) { reset = std::move(ended); });
-    ASSERT_TRUE(process_until([&reset] { return reset.has_value(); }));
-    ASSERT_TRUE(*reset) << reset->error().text;
+    const Status reset = initiator_->reset(*controller_);
+    ASSERT_TRUE(reset) << reset.error().text;
     int begun = -EAGAIN;
     ASSERT_TRUE(process_until(
         [&] {

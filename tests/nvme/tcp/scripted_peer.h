@@ -69,6 +69,13 @@ class ScriptedPeer {
     });
   }
   void say(std::string_view text) { send(std::as_bytes(std::span(text))); }
+  /// Of the connection that was accepted last.
+  std::uint16_t client_port() const {
+    sockaddr_in address{};
+    socklen_t length = sizeof(address);
+    EXPECT_EQ(::getpeername(fd_.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+    return ntohs(address.sin_port);
+  }
   bool closed() const { return closed_; }
   void close() { fd_.reset(); }
   /// Closes so that the client gets a reset.

@@ -117,6 +117,29 @@ TEST_F(TcpQueueTest, ConnectsFromAHostAddressInterfaceAndTosWithAnAckTimeout) {
   EXPECT_TRUE(client_->is_connected());
 }
 
+// Queue 1, whose port is the first after the admin queue's.
+TEST_F(TcpQueueTest, ConnectsFromTheHostPortOfItsQueue) {
+  const std::uint16_t free_port = ScriptedPeer(shard_).port();
+  TransportOptions options = peer_.options();
+  options.host_trsvcid = std::to_string(free_port - 1);
+  for (const char* address : {"", "127.0.0.7", "127.0.0.7"}) {
+    options.host_traddr = address;
+    make(options);
+    client_->connect();
+    peer_.handshake();
+    shard_.turn_until([this] { return client_->is_connected() || client_->reason(); });
+    EXPECT_TRUE(client_->is_connected());
+    EXPECT_EQ(peer_.client_port(), free_port);
+    peer_.close();
+    ending();
+  }
+  options.host_trsvcid = "65535";
+  make(options);
+  client_->connect();
+  EXPECT_EQ(failure().code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(failure().text, HasSubstr("source port 65536"));
+}
+
 TEST_F(TcpQueueTest, GivesUpOnATargetThatSaysNothing) {
   TransportOptions options = peer_.options();
   options.connect_timeout = milliseconds(50);

@@ -76,6 +76,7 @@ const BadOptions kBadOptions[] = {
     {"LinkLocal", [](auto& o) { o.id.traddr = "fe80::1"; }, "needs an interface"},
     {"Zone", [](auto& o) { o.id.traddr = "fe80::1%no-such"; }, "no network interface"},
     {"HostAddress", [](auto& o) { o.host_traddr = "here"; }, "host address: \"here\""},
+    {"HostPort", [](auto& o) { o.host_trsvcid = "0"; }, "source port: \"0\" is not a port"},
     {"HostFamily", [](auto& o) { o.host_traddr = "::1"; }, "not of the same family"},
     {"Interface", [](auto& o) { o.host_iface = "no-such"; }, "no network interface \"no-such\""},
     {"AckTimeout", [](auto& o) { o.ack_timeout = 32; }, "not in 0 to 31"},
