@@ -57,6 +57,10 @@ class Namespace final : public BlockDevice {
   /// A sentence that says why it is not active; empty while it is.
   const std::string& inactive_reason() const { return inactive_reason_; }
   void deactivate(NamespaceFate fate, std::string reason);
+  /// From now on block requests to it fail with EIO, waiting ones at once. Those that the
+  /// controller has and does not answer end with their queue's connection, which is closed for
+  /// that; what else was on it is sent again with the next one.
+  void abandon();
   /// What Identify said.
   const NamespaceProfile& profile() const { return profile_; }
   void set_profile(const NamespaceProfile& profile) { profile_ = profile; }

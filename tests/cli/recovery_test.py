@@ -299,6 +299,55 @@ class Faults(RecoveryTest):
         self.assertNotEqual(reader.wait(timeout=60), 0)
 
 
+    def start_reading(self, device):
+        return subprocess.Popen(self.read_words(device), stderr=subprocess.DEVNULL)
+
+    def take_first_away(self, target, break_it, mend, slow):
+        """One device of two goes by force while both have readers, and the other stays."""
+        first, second = self.attach(target, "-l", "-1", "--reconnect-delay", "1", "-k", "0",
+                                    "--io-timeout", "600")
+        break_it()
+        readers = [self.start_reading(device) for device in (first, second)]
+        wait_until(lambda: all(device["in_flight"] for device in self.status()["devices"]),
+                   "both wait")
+        began = time.monotonic()
+        self.assertEqual(self.nvublk("detach", first, "--force").status, 0)
+        self.assertLess(time.monotonic() - began, 30 if slow else 4)
+        self.assertNotEqual(readers[0].wait(timeout=30), 0)
+        self.assertIsNone(readers[1].poll(), "the other one waits")
+        mend()
+        self.wait_for("live")
+        self.assertEqual(readers[1].wait(timeout=60), 0)
+        self.no_errors()
+        self.assertEqual(self.nvublk("detach", second).status, 0)
+
+    def test_one_device_of_several_goes_by_force_and_the_others_stay(self):
+        target = self.target(namespaces=("size=16M", "size=16M"))
+        self.take_first_away(target, target.close, target.start, slow=False)
+        self.take_first_away(target,
+                             lambda: target.control_call("fault", {"kind": "stuck",
+                                                                   "opcode": "read", "count": 2}),
+                             lambda: None, slow=True)
+
+    def test_force_on_everything_overtakes_a_detach_that_hangs(self):
+        target = self.target(namespaces=("size=16M", "size=16M"))
+        devices = self.attach(target, "-l", "-1", "-k", "0", "--io-timeout", "600",
+                              "--admin-timeout", "600")
+        target.control_call("fault", {"kind": "black_hole"})
+        readers = [self.start_reading(device) for device in devices]
+        wait_until(lambda: all(device["in_flight"] for device in self.status()["devices"]),
+                   "both wait")
+        first = self.start_nvublk("detach", devices[0], "--force")
+        wait_until(lambda: self.status()["devices"][0]["state"] == "stopping", "it has begun")
+        began = time.monotonic()
+        self.assertEqual(self.nvublk("detach", "--all", "--force").status, 0)
+        self.assertLess(time.monotonic() - began, 30, "as the manual says, and it is slow")
+        self.assertEqual(first.wait(timeout=30), 0)
+        first.communicate()
+        for reader in readers:
+            self.assertNotEqual(reader.wait(timeout=30), 0)
+
+
 class PowerCut(RecoveryTest):
     """The target's log of writes and flushes, and what fsync has told the host, against what is
     left when the target dies with its cache."""
