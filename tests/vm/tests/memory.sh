@@ -31,6 +31,19 @@ page_faults() {
   echo "$sum"
 }
 
+# How many I/O threads there are whose allocations might wait for I/O, which may be their own: those
+# without PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE, which PR_SET_IO_FLUSHER sets.
+no_flushers() {
+  local task flags number=0 wrong=0
+  for task in /proc/"$daemon_pid"/task/*; do
+    [[ $(cat "$task/comm") == nvublk-io* ]] || continue
+    number=$((number + 1))
+    flags=$(sed 's/.*) //' "$task/stat" | awk '{ print $7 }')
+    [ $((flags & 0x180000)) = $((0x180000)) ] || wrong=$((wrong + 1))
+  done
+  echo "$wrong of $((number > 0))"
+}
+
 # Whether every page that the daemon has of the file at $1 is locked.
 all_locked() {
   awk -v program="$1" '
@@ -116,6 +129,8 @@ check_at_most "not without bound (KiB)" 200000 "$(resident_kib "$daemon_pid")"
 faults=$(page_faults)
 check "requests of all sizes are served" verify_with_fio "$device" --size=16m
 check_equal "without a page fault" "$faults" "$(page_faults)"
+
+check_equal "its I/O threads do not wait for I/O when they need memory" "0 of 1" "$(no_flushers)"
 
 require "a file system is made and mounted" make_file_system "$device"
 require "it has the daemon's program" cp "$NVUBLK_BIN/nvublkd" "$mount_point"
