@@ -3,7 +3,8 @@
 # device takes what does not fit; nor does it need its own program's file, which may be on the
 # device as with a root file system. The target is outside of the guest: one in the guest would have
 # to find memory, too.
-# With VM_FULL much more is swapped, by several programs.
+# With VM_FULL much more is swapped, by several programs; with VM_BRIEF its program stays where it
+# is.
 # run: --memory 640M --target '--ns size=2G,bs=4096'
 set -u
 # shellcheck source=../lib.sh
@@ -63,6 +64,22 @@ writes_over_a_cut() {
   sleep 3
   kill -0 "$writer" || { echo "it has not waited"; return 1; }
   ip link set eth0 up && wait "$writer"
+}
+
+# The program comes from the device, as with a root file system.
+check_own_program() {
+  require "a file system is made and mounted" make_file_system "$device"
+  require "it has the daemon's program" cp "$NVUBLK_BIN/nvublkd" "$mount_point"
+  require "a daemon from there takes over" take_over "$mount_point/nvublkd"
+  require "its device goes on" wait_until 60 is "$device" live
+  check "all of its program is locked" all_locked "$mount_point/nvublkd"
+  check "it serves" still_writable
+  faults=$(page_faults major)
+  check "it serves without its file" writes_over_a_cut
+  check_equal "and reads none of it" "$faults" "$(page_faults major)"
+  require "the other program takes over" take_over "$NVUBLK_BIN/nvublkd"
+  require "the device goes on" wait_until 60 is "$device" live
+  check "the file system is sound" check_file_system "$device"
 }
 
 status_of() { grep "^$1" "/proc/$daemon_pid/status" | tr -dc 0-9; }
@@ -132,18 +149,7 @@ check_equal "without a page fault" "$faults" "$(page_faults)"
 
 check_equal "its I/O threads do not wait for I/O when they need memory" "0 of 1" "$(no_flushers)"
 
-require "a file system is made and mounted" make_file_system "$device"
-require "it has the daemon's program" cp "$NVUBLK_BIN/nvublkd" "$mount_point"
-require "a daemon from there takes over" take_over "$mount_point/nvublkd"
-require "its device goes on" wait_until 60 is "$device" live
-check "all of its program is locked" all_locked "$mount_point/nvublkd"
-check "it serves" still_writable
-faults=$(page_faults major)
-check "it serves without its file" writes_over_a_cut
-check_equal "and reads none of it" "$faults" "$(page_faults major)"
-require "the other program takes over" take_over "$NVUBLK_BIN/nvublkd"
-require "the device goes on" wait_until 60 is "$device" live
-check "the file system is sound" check_file_system "$device"
+[ -n "${VM_BRIEF-}" ] || check_own_program
 
 require "swap is made" mkswap "$device"
 require "it is used" swapon -p 10 "$device"
