@@ -428,6 +428,11 @@ class WriteLog(unittest.TestCase):
         self.assertEqual(len(Checker().check(life, self.image(0, 2))[0]), 1, "block 0 is lost")
         self.assertEqual(len(Checker().check(life, self.image(1, 4))[0]), 1, "block 1 is foreign")
 
+    def test_what_was_written_with_fua_must_be_there_and_nothing_else(self):
+        life = self.life(f"write 2 0 {self.crc(1)} {self.crc(2)}", "fua 3 1 1")
+        self.assertEqual(Checker().check(life, self.image(0, 2)), ([], 1))
+        self.assertEqual(len(Checker().check(life, self.image(1, 0))[0]), 1, "block 1 is lost")
+
     def test_what_was_not_flushed_may_be_as_before(self):
         checker = Checker()
         checker.check(self.life(f"write 2 0 {self.crc(5)}", "flush 3"), self.image(5))

@@ -15,10 +15,11 @@ still_writable() {
     timeout 60 dd if=/dev/zero of="$mount_point/probe" bs=4k count=1 conv=fsync status=none
 }
 
-# One writer whose data fio verifies, and one that makes and syncs a file after the other, and notes
-# each, outside of the file system, only when fsync has returned.
-start_writers() {
-  start_verifying --directory="$mount_point"
+# One writer whose data fio verifies, and one that syncs.
+start_writers() { start_verifying --directory="$mount_point" && start_syncing; }
+# It makes and syncs a file after the other, and notes each, outside of the file system, only when
+# fsync has returned.
+start_syncing() {
   : >"$kWriters/synced"
   (
     trap 'exit 0' TERM
