@@ -30,8 +30,8 @@ void prepare_control_sqe(io_uring_sqe& sqe, int control_fd, const ControlRequest
 namespace {
 
 bool must_be_waited_for(std::uint32_t command) {
-  return command == abi::kAddDev || command == abi::kStartDev ||
-         command == abi::kEndUserRecovery || command == abi::kStartUserRecovery || command == abi::kStopDev ||
+  return command == abi::kAddDev || command == abi::kStartDev || command == abi::kEndUserRecovery ||
+         command == abi::kStartUserRecovery || command == abi::kStopDev ||
          command == abi::kTryStopDev || command == abi::kDelDevAsync;
 }
 
