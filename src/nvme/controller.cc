@@ -74,6 +74,9 @@ void Controller::connect(Done done) {
 void Controller::disconnect(Done done, Duration limit) {
   impl_->disconnect(std::move(done), limit);
 }
+void Controller::limit_disconnect(Duration limit) {
+  impl_->limit_disconnect(limit);
+}
 void Controller::set_policy(const ControllerOptions& policy, Done done) {
   impl_->set_policy(policy, std::move(done));
 }

@@ -82,6 +82,8 @@ class Controller {
   /// CC.SHN over a live admin queue, with a deadline for each step and `limit` for all, then all
   /// connections close. Always ends.
   void disconnect(Done done, Duration limit = Duration::max());
+  /// Has a disconnect() that runs end earlier, `limit` from now.
+  void limit_disconnect(Duration limit);
   /// From now on requests that wait or come fail with `error_number` (positive errno) instead of
   /// waiting for a connection, and those given to the device are abandoned with their connection.
   void fail_io(int error_number);

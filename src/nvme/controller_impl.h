@@ -35,6 +35,7 @@ class Controller::Impl final : public QueuePairOwner,
 
   void connect(Done done);
   void disconnect(Done done, Duration limit);
+  void limit_disconnect(Duration limit);
   void fail_io(int error_number);
   void reset(Done done);
   void abandon(const Error& reason);

@@ -330,6 +330,14 @@ void Controller::Impl::disconnect(Done done, Duration limit) {
   shutdown_runner_->start();
 }
 
+void Controller::Impl::limit_disconnect(Duration limit) {
+  CHECK_ON(*shards_.control);
+  const Instant latest = instant_after(reactor_.clock(), limit);
+  if (shutdown_timer_.armed() && shutdown_timer_.deadline() > latest) {
+    reactor_.arm(shutdown_timer_, latest);
+  }
+}
+
 void Controller::Impl::ended(ControllerShutdown& machine) {
   reactor_.cancel(shutdown_timer_);
   if (machine.failed()) {

@@ -50,6 +50,12 @@ void Namespace::deactivate(NamespaceFate fate, std::string reason) {
   }
 }
 
+void Namespace::abandon() {
+  for (const std::unique_ptr<NamespaceQueue>& queue : queues_) {
+    queue->abandon(EIO);
+  }
+}
+
 std::string Namespace::update(const NamespaceProfile& profile, const BlockGeometry& geometry) {
   std::string changed;
   const NamespaceIdentity now = namespace_identity(profile);

@@ -66,6 +66,10 @@ class Namespace final : public BlockDevice {
   const std::string& inactive_reason() const { return inactive_reason_; }
   /// The controller's: it is not active any more, and `reason` says why.
   void deactivate(NamespaceFate fate, std::string reason);
+  /// From now on block requests to it fail with EIO, waiting ones at once. Those that the
+  /// controller has and does not answer end with their queue's connection, which is closed for
+  /// that; what else was on it is sent again with the next one.
+  void abandon();
   /// What Identify said.
   const NamespaceProfile& profile() const { return profile_; }
   /// The controller's, before any queue is added.

@@ -56,6 +56,13 @@ void NamespaceQueue::retire(int error_number) {
   });
 }
 
+void NamespaceQueue::abandon(int error_number) {
+  queue_pair_.shard().post([this, error_number] {
+    retired_error_ = error_number;
+    queue_pair_.abandon_retired();
+  });
+}
+
 // [NVM 1.1 §5.3.1, §5.3.2]
 void NamespaceQueue::set_reference_tag(const BlockRequest& block, Request& request) const {
   command::set_protection_tags(request.sqe,

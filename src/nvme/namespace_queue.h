@@ -31,6 +31,8 @@ class NamespaceQueue final : public BlockQueue {
 
   /// From then on every request fails with `error_number`, waiting ones included.
   void retire(int error_number);
+  /// The same, and does not wait for the controller's answers either.
+  void abandon(int error_number);
   /// What requests fail with; 0 while they do not.
   int retired() const { return retired_error_; }
 

@@ -222,6 +222,19 @@ void QueuePair::fail_retired() {
   }
 }
 
+void QueuePair::abandon_retired() {
+  fail_retired();
+  for (const Request& request : outstanding_) {
+    if (request.block != nullptr &&
+        static_cast<NamespaceQueue*>(request.block->queue)->retired() != 0) {
+      disconnect(Error::make(ErrorCode::kCancelled,
+                             "a device with commands that have no answer is "
+                             "taken away by force"));
+      return;
+    }
+  }
+}
+
 void QueuePair::on_connected() {
   in_controller_memory_.store(transport_->in_controller_memory(), std::memory_order_relaxed);
   owner_.queue_connected(qid_);

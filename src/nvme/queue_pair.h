@@ -119,6 +119,8 @@ class QueuePair final : private QueueTransportSink {
   void fail_all(int error_number);
   /// Ends the waiting block requests of namespaces that are retired.
   void fail_retired();
+  /// The same, and closes the connection if a command of theirs has no answer yet.
+  void abandon_retired();
 
  private:
   void on_connected() override;

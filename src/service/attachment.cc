@@ -15,10 +15,6 @@ namespace nvublk::service {
 namespace {
 
 constexpr char kSubsystem[] = "service";
-/// How long a forced stop waits for requests that are with the controller before it fails them.
-constexpr seconds kForcePatience{5};
-/// How long the controller may take to be shut down in order then.
-constexpr seconds kForcedShutdown{5};
 
 std::string join(const std::vector<std::uint32_t>& numbers) {
   std::string text;
@@ -311,188 +307,6 @@ void Attachment::undo(Error reason) {
   begin_stopping(std::move(started), true);
 }
 
-std::vector<Attachment::Device*> Attachment::select(const std::vector<std::uint32_t>& nsids) {
-  std::vector<Device*> selected;
-  for (Device& device : devices_) {
-    const bool wanted =
-        nsids.empty() || std::find(nsids.begin(), nsids.end(), device.nsid) != nsids.end();
-    if (wanted && !device.gone) {
-      selected.push_back(&device);
-    }
-  }
-  return selected;
-}
-
-void Attachment::detach(const std::vector<std::uint32_t>& nsids, bool force, Done done) {
-  if (attaching() && !detached_) {
-    detached_ = std::move(done);
-    cancel("it was detached before it was attached");
-    return;
-  }
-  if (phase_ == Phase::kUpdating) {
-    wait_for_update(nsids, force, std::move(done));
-    return;
-  }
-  if (phase_ == Phase::kResuming && resume_device_runs_) {
-    waiting_detaches_.push_back({nsids, force, std::move(done)});
-    return;
-  }
-  if (phase_ != Phase::kLive && phase_ != Phase::kResuming) {
-    done(fail(ErrorCode::kBusy, name() + " is being detached already"));
-    return;
-  }
-  environment_.shards.control->reactor().cancel(resume_timer_);
-  done_ = std::move(done);
-  outcome_ = {};
-  std::vector<Device*> targets = select(nsids);
-  // One device looks itself who uses it, if it is served.
-  if (force || (targets.size() == 1 && !targets.front()->unserved())) {
-    begin_stopping(std::move(targets), force);
-    return;
-  }
-  targets_ = std::move(targets);
-  check_targets();
-}
-
-// A device refuses to stop while it is in use; of several, none shall have gone by then.
-void Attachment::check_targets() {
-  phase_ = Phase::kChecking;
-  std::vector<std::string> paths;
-  for (const Device* device : targets_) {
-    paths.push_back(device->info().device);
-  }
-  checking_.start(
-      [frontends = environment_.frontends, paths = std::move(paths)] {
-        for (const std::string& path : paths) {
-          if (Status unused = frontends->check_unused(path); !unused) {
-            return unused;
-          }
-        }
-        return Status();
-      },
-      [this](Status unused) {
-        if (unused) {
-          begin_stopping(std::move(targets_), false);
-          return;
-        }
-        targets_.clear();
-        rest();
-        finish(std::move(unused));
-        update_devices();
-      });
-}
-
-void Attachment::begin_stopping(std::vector<Device*> targets, bool force) {
-  phase_ = Phase::kStopping;
-  force_ = force;
-  targets_ = std::move(targets);
-  const auto left = std::count_if(devices_.begin(), devices_.end(),
-                                  [](const Device& device) { return !device.gone; });
-  stops_all_ = left == static_cast<std::ptrdiff_t>(targets_.size());
-  if (force_ && stops_all_) {
-    fail_io_that_hangs();
-  }
-  stop_devices();
-}
-
-void Attachment::fail_io_that_hangs() {
-  if (controller_->state() == nvme::ControllerState::kLive) {
-    environment_.shards.control->reactor().arm_after(overdue_, kForcePatience);
-  } else {
-    controller_->fail_io(EIO);
-  }
-}
-
-// A forced stop waits for what the controller has; one that does not answer must not hold it up for
-// ever. Only when all devices go: others would lose their I/O too.
-void Attachment::stop_overdue() {
-  if (phase_ == Phase::kStopping || phase_ == Phase::kUpdating) {
-    log_warning(kSubsystem, name() + ": the controller does not answer; failing what it holds");
-    controller_->fail_io(EIO);
-  }
-}
-
-void Attachment::stop_devices() {
-  if (targets_.empty()) {
-    stopped();
-    return;
-  }
-  Device& device = *targets_.front();
-  targets_.erase(targets_.begin());
-  device.stopping = true;
-  const auto stopped = [this, &device](Status status) {
-    device_stopped(device, std::move(status));
-  };
-  if (device.unserved()) {
-    checking_.start([frontends = environment_.frontends,
-                     id = device.saved->id] { return frontends->discard(id); },
-                    stopped);
-    return;
-  }
-  device.shown->stop(force_, stopped);
-}
-
-// What comes when nothing is done on behalf of a user.
-void Attachment::rest() {
-  if (waits_to_resume()) {
-    resume_again();
-  } else {
-    phase_ = Phase::kLive;
-  }
-}
-
-void Attachment::device_stopped(Device& device, Status status) {
-  device.stopping = false;
-  if (!status) {
-    // Refused: it is in use and stays, and so do those after it.
-    outcome_ = std::move(status);
-    targets_.clear();
-    stopped();
-    return;
-  }
-  log_info(kSubsystem, device.name + " is gone");
-  device.gone = true;
-  if (std::erase(blocked_, device.nsid) > 0) {
-    appeared_.push_back(device.nsid);
-    update_wanted_ = true;
-  }
-  environment_.shards.control->reactor().defer(bury_);
-  stop_devices();
-}
-
-void Attachment::bury_gone_devices() {
-  resume_rests_.clear();
-  std::erase_if(devices_, [](const Device& device) { return device.gone; });
-}
-
-void Attachment::stopped() {
-  environment_.shards.control->reactor().cancel(overdue_);
-  const bool any_left = std::any_of(devices_.begin(), devices_.end(),
-                                    [](const Device& device) { return !device.gone; });
-  if (!any_left) {
-    disconnect();
-    return;
-  }
-  rest();
-  environment_.owner->attachment_changed(*this);
-  finish(std::exchange(outcome_, {}));
-  update_devices();
-}
-
-void Attachment::disconnect() {
-  phase_ = Phase::kDisconnecting;
-  environment_.shards.control->reactor().cancel(resume_timer_);
-  controller_->disconnect(
-      [this](Status status) {
-        if (!status) {
-          log_warning(kSubsystem,
-                      name() + ": the shutdown was not orderly: " + status.error().text);
-        }
-        end();
-      },
-      force_ ? Duration(kForcedShutdown) : Duration::max());
-}
-
 void Attachment::set_policy(const nvme::ControllerOptions& policy, Done done) {
   nvme::copy_policy(policy, request_.controller);
   environment_.owner->attachment_changed(*this);
@@ -571,8 +385,8 @@ void Attachment::controller_state_changed(nvme::ControllerState state) {
     lost_ = true;
     controller_->fail_io(EIO);
   }
-  if (broken && phase_ == Phase::kStopping && force_ && stops_all_) {
-    controller_->fail_io(EIO);
+  if (broken) {
+    stop_overdue();
   }
 }
 

@@ -71,6 +71,7 @@ class Attachment final : private nvme::ControllerListener {
     bool taken = false;           ///< it is `saved`, but served already: its I/O fails meanwhile
     bool volatile_cache = false;  ///< the kernel knows of one, and flushes it
     bool stopping = false;
+    bool forced = false;            ///< it goes by force: its I/O must not hang
     bool gone = false;              ///< it has stopped, or never started
     bool failed = false;            ///< its namespace is another one now: it stays, and fails
     std::uint64_t shown_bytes = 0;  ///< the size that it has
@@ -118,8 +119,9 @@ class Attachment final : private nvme::ControllerListener {
   /// other times.
   void cancel(std::string reason);
   /// Takes away the devices with these namespace ids (all: empty list), and the controller with the
-  /// last one. Without `force` nothing is touched when one of them is in use. While start() runs,
-  /// it is cancelled; `done` runs when that is through.
+  /// last one. Without `force` nothing is touched when one of them is in use; with it, what the
+  /// controller does not answer in time fails, and a detach that runs is waited for no longer than
+  /// that. While start() runs, it is cancelled; `done` runs when that is through.
   void detach(const std::vector<std::uint32_t>& nsids, bool force, Done done);
   /// Whether a local drive is left with vfio-pci when the attachment ends.
   void keep_bound(bool keep) { lease_.keep(keep); }
@@ -159,7 +161,7 @@ class Attachment final : private nvme::ControllerListener {
     kEnded,
   };
 
-  /// A detach() that came while a device followed its namespace.
+  /// A detach() that came while a device followed its namespace, or with force during another one.
   struct WaitingDetach {
     std::vector<std::uint32_t> nsids;
     bool force = false;
@@ -195,7 +197,10 @@ class Attachment final : private nvme::ControllerListener {
   void finish(Status status);
   void end();
   void ended();
+  void overtake(const std::vector<std::uint32_t>& nsids, Done done);
+  void await_controller();
   void stop_overdue();
+  void go_on();
   void bury_gone_devices();
   std::vector<Device*> select(const std::vector<std::uint32_t>& nsids);
 
@@ -211,7 +216,7 @@ class Attachment final : private nvme::ControllerListener {
   void update_step_ended();
   void wait_for_update(const std::vector<std::uint32_t>& nsids, bool force, Done done);
   bool run_waiting_detach();
-  void fail_io_that_hangs();
+  void fail_io_that_hangs(const std::vector<std::uint32_t>& nsids);
 
   // Devices that another daemon has left.
   void resume_connect();
@@ -254,7 +259,6 @@ class Attachment final : private nvme::ControllerListener {
   unsigned update_calls_ = 0;  ///< of the front-end, that have not answered yet
   std::deque<WaitingDetach> waiting_detaches_;
   bool force_ = false;
-  bool stops_all_ = false;  ///< no device stays
   std::vector<Device*> targets_;
   Status outcome_;  ///< what `done_` gets in the end
   // Of kResuming and kLeaving.

@@ -203,11 +203,14 @@ void Attachment::update_step_ended() {
 // A device that is being made is given up, as what its maker waits for may never come.
 void Attachment::wait_for_update(const std::vector<std::uint32_t>& nsids, bool force, Done done) {
   waiting_detaches_.push_back({nsids, force, std::move(done)});
-  if (force && nsids.empty()) {
-    fail_io_that_hangs();
-  }
-  if (adding_ != nullptr && !adding_->stopping) {
+  const bool gives_up = adding_ != nullptr && !adding_->stopping;
+  if (gives_up) {
     adding_->stopping = true;
+  }
+  if (force) {
+    fail_io_that_hangs(nsids);
+  }
+  if (gives_up) {
     update_calls_++;
     Device& device = *adding_;
     device.shown->stop(true, [this, &device](const Status& status) {

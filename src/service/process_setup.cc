@@ -23,6 +23,11 @@ void lived_without(const std::string& what, int error) {
   log_debug("service", what + ": " + std::strerror(error));
 }
 
+void not_safe(const std::string& what, int error) {
+  log_warning("service", what + ": " + std::strerror(error) +
+                             "; when memory is short, the daemon may wait for its own devices");
+}
+
 void raise_limit(__rlimit_resource_t resource, const char* name) {
   rlimit limit{};
   if (::getrlimit(resource, &limit) != 0) {
@@ -59,12 +64,12 @@ void prepare_process() {
   // Memory reclaim must not wait for writes to the devices that we serve, nor our code for a page
   // that was swapped out to one of them.
   if (::prctl(kPrSetIoFlusher, 1UL, 0UL, 0UL, 0UL) != 0) {
-    lived_without("PR_SET_IO_FLUSHER", errno);
+    not_safe("PR_SET_IO_FLUSHER", errno);
   }
   // What is mapped now, all code among it, is read at once: later it might have to come from a file
   // system on our devices. Later mappings as they are used, or most of it would be unused stacks.
   if (::mlockall(MCL_CURRENT) != 0 || ::mlockall(MCL_FUTURE | MCL_ONFAULT) != 0) {
-    lived_without("mlockall", errno);
+    not_safe("mlockall", errno);
   }
   std::ofstream("/proc/self/oom_score_adj") << "-900";
 }

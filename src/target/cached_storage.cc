@@ -78,12 +78,15 @@ int CachedStorage::zero(std::uint64_t offset, std::uint64_t length, bool) {
   });
 }
 
+int CachedStorage::write_back(std::map<std::uint64_t, std::unique_ptr<Page>>::iterator page) {
+  const int error = durable_->write(page->first * kPageBytes, page->second->data(), kPageBytes);
+  if (error == 0) dirty_.erase(page);
+  return error;
+}
+
 int CachedStorage::write_back() {
   while (!dirty_.empty()) {
-    const auto& [number, page] = *dirty_.begin();
-    const int error = durable_->write(number * kPageBytes, page->data(), kPageBytes);
-    if (error != 0) return error;
-    dirty_.erase(dirty_.begin());
+    if (const int error = write_back(dirty_.begin()); error != 0) return error;
   }
   return 0;
 }
@@ -92,6 +95,17 @@ int CachedStorage::flush() {
   const std::lock_guard lock(mutex_);
   if (const int error = write_back(); error != 0) return error;
   return durable_->flush();
+}
+
+int CachedStorage::persist(std::uint64_t offset, std::uint64_t length) {
+  const std::lock_guard lock(mutex_);
+  const int error =
+      for_pages(offset, length, kPageBytes,
+                [this](std::uint64_t number, std::uint64_t, std::uint64_t, std::uint64_t) {
+                  const auto page = dirty_.find(number);
+                  return page == dirty_.end() ? 0 : write_back(page);
+                });
+  return error == 0 ? durable_->persist(offset, length) : error;
 }
 
 Status CachedStorage::resize(std::uint64_t size_bytes) {

@@ -25,6 +25,7 @@ class CachedStorage final : public Storage {
   int write(std::uint64_t offset, const void* data, std::size_t length) override;
   int zero(std::uint64_t offset, std::uint64_t length, bool deallocate) override;
   int flush() override;
+  int persist(std::uint64_t offset, std::uint64_t length) override;
   Status resize(std::uint64_t size_bytes) override;
 
  private:
@@ -34,6 +35,7 @@ class CachedStorage final : public Storage {
   using Page = std::array<std::uint8_t, kPageBytes>;
 
   int write_back();
+  int write_back(std::map<std::uint64_t, std::unique_ptr<Page>>::iterator page);
   template <typename Change>
   int change(std::uint64_t offset, std::uint64_t length, Change change_part);
 

@@ -91,7 +91,7 @@ Reply Queue::copy(const Sqe& sqe, Bytes data) {
     return Reply::with_status(status);
   }
   const BlockRange where{to, static_cast<std::uint32_t>(blocks)};
-  return finish_write(sqe, ns, write_blocks(ns, where, control, wire));
+  return finish_write(sqe, ns, where, write_blocks(ns, where, control, wire));
 }
 
 }  // namespace nvublk::target

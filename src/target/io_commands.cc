@@ -210,10 +210,12 @@ Reply Queue::read(const Sqe& sqe) {
   return reply;
 }
 
-Reply Queue::finish_write(const Sqe& sqe, const Namespace& ns, NvmeStatus status) {
+Reply Queue::finish_write(const Sqe& sqe, const Namespace& ns, const BlockRange& range,
+                          NvmeStatus status) {
   const bool durable = (sqe.cdw12.get() & kFua) != 0 || !controller_->write_cache();
   if (!status.ok() || !durable) return Reply::with_status(status);
-  const int error = ns.storage().flush();
+  const int error = ns.storage().persist(range.lba << ns.block_shift(),
+                                         std::uint64_t{range.blocks} << ns.block_shift());
   return error == 0 ? Reply::success() : media_error(error, MediaStatus::kWriteFault);
 }
 
@@ -229,7 +231,7 @@ Reply Queue::write(const Sqe& sqe, Bytes data) {
   }
   const NvmeStatus status = write_blocks(ns, range.where(), range.control, data);
   if (status.ok()) stats_.written_bytes.add(range.length);
-  return finish_write(sqe, ns, status);
+  return finish_write(sqe, ns, range.where(), status);
 }
 
 Reply Queue::compare(const Sqe& sqe, Bytes data) {
@@ -251,7 +253,8 @@ Reply Queue::write_zeroes(const Sqe& sqe) {
     return Reply::with_status(status);
   }
   const bool deallocate = (sqe.cdw12.get() & kDeallocate) != 0;
-  return finish_write(sqe, ns, zero_blocks(ns, range.lba, range.blocks, range.control, deallocate));
+  return finish_write(sqe, ns, range.where(),
+                      zero_blocks(ns, range.lba, range.blocks, range.control, deallocate));
 }
 
 Reply Queue::write_uncorrectable(const Sqe& sqe) {

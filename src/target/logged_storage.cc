@@ -74,14 +74,19 @@ int LoggedStorage::write(std::uint64_t offset, const void* data, std::size_t len
 int LoggedStorage::zero(std::uint64_t offset, std::uint64_t length, bool deallocate) {
   const std::lock_guard lock(mutex_);
   if (const int error = below_->zero(offset, length, deallocate); error != 0) return error;
-  return append("zero",
-                std::to_string(offset / block_size_) + " " + std::to_string(length / block_size_));
+  return append("zero", blocks(offset, length));
 }
 
 int LoggedStorage::flush() {
   const std::lock_guard lock(mutex_);
   if (const int error = below_->flush(); error != 0) return error;
   return append("flush", "");
+}
+
+int LoggedStorage::persist(std::uint64_t offset, std::uint64_t length) {
+  const std::lock_guard lock(mutex_);
+  if (const int error = below_->persist(offset, length); error != 0) return error;
+  return append("fua", blocks(offset, length));
 }
 
 }  // namespace nvublk::target

@@ -9,6 +9,7 @@
 //   write MICROSECONDS BLOCK CRC...      a CRC-32 for each block from BLOCK on
 //   zero MICROSECONDS BLOCK BLOCKS
 //   flush MICROSECONDS                   everything above is durable
+//   fua MICROSECONDS BLOCK BLOCKS        what is above of these blocks is durable
 //
 // The time is the monotonic clock's, when the change was done.
 
@@ -36,12 +37,16 @@ class LoggedStorage final : public Storage {
   int write(std::uint64_t offset, const void* data, std::size_t length) override;
   int zero(std::uint64_t offset, std::uint64_t length, bool deallocate) override;
   int flush() override;
+  int persist(std::uint64_t offset, std::uint64_t length) override;
   Status resize(std::uint64_t size_bytes) override { return below_->resize(size_bytes); }
 
  private:
   LoggedStorage(std::unique_ptr<Storage> below, UniqueFd file, std::uint32_t block_size)
       : below_(std::move(below)), file_(std::move(file)), block_size_(block_size) {}
   int append(const std::string& kind, const std::string& rest);
+  std::string blocks(std::uint64_t offset, std::uint64_t length) const {
+    return std::to_string(offset / block_size_) + " " + std::to_string(length / block_size_);
+  }
 
   std::mutex mutex_;
   const std::unique_ptr<Storage> below_;

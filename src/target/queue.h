@@ -115,7 +115,8 @@ class Queue {
   Reply execute_io(const Sqe& sqe, Bytes data);
   Reply execute_fused(const Sqe& sqe, Bytes data);
   /// After a write that went well: makes it durable if it has to be.
-  Reply finish_write(const Sqe& sqe, const Namespace& ns, NvmeStatus status);
+  Reply finish_write(const Sqe& sqe, const Namespace& ns, const BlockRange& range,
+                     NvmeStatus status);
   Reply read(const Sqe& sqe);
   Reply write(const Sqe& sqe, Bytes data);
   Reply compare(const Sqe& sqe, Bytes data);

@@ -29,6 +29,8 @@ class Storage {
   virtual int zero(std::uint64_t offset, std::uint64_t length, bool deallocate) = 0;
   /// Makes all completed writes durable.
   virtual int flush() = 0;
+  /// The same for those to this range (FUA); others may stay as they are.
+  virtual int persist(std::uint64_t offset, std::uint64_t length) = 0;
   virtual Status resize(std::uint64_t size_bytes) = 0;
 };
 
@@ -43,6 +45,7 @@ class MemoryStorage final : public Storage {
   int write(std::uint64_t offset, const void* data, std::size_t length) override;
   int zero(std::uint64_t offset, std::uint64_t length, bool deallocate) override;
   int flush() override { return 0; }
+  int persist(std::uint64_t, std::uint64_t) override { return 0; }
   Status resize(std::uint64_t size_bytes) override;
 
  private:
@@ -68,6 +71,7 @@ class FileStorage final : public Storage {
   int write(std::uint64_t offset, const void* data, std::size_t length) override;
   int zero(std::uint64_t offset, std::uint64_t length, bool deallocate) override;
   int flush() override;
+  int persist(std::uint64_t, std::uint64_t) override { return flush(); }
   Status resize(std::uint64_t size_bytes) override;
 
  private:

@@ -29,7 +29,7 @@ Reply Queue::zone_append(const Sqe& sqe, Bytes data) {
   if (!allowed.ok()) return Reply::with_status(allowed);
   const NvmeStatus status = write_blocks(ns, {lba, range.blocks}, range.control, data);
   if (status.ok()) stats_.written_bytes.add(range.length);
-  Reply reply = finish_write(sqe, ns, status);
+  Reply reply = finish_write(sqe, ns, {lba, range.blocks}, status);
   if (reply.status.ok()) reply.result = lba;
   return reply;
 }

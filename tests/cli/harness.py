@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -94,6 +95,37 @@ class Target:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+
+
+class Verifier:
+    """fio, which writes to a device and verifies all of it, round after round, until end(), which
+    waits for the end of the round under way: what was in flight at a fault is not left out. Jobs
+    of one block size without a time limit: of others fio does not look whether a block has the
+    last of its writes, or an older one."""
+
+    def __init__(self, device, size_mib=4):
+        self.failure = ""  # fio's words when something was wrong
+        self.words = ["fio", f"--filename={device}", "--rw=randwrite", "--direct=1",
+                      "--ioengine=libaio", "--iodepth=16", "--verify=crc32c", "--verify_fatal=1",
+                      "--verify_state_save=0", "--randrepeat=0", "--fsync=64", "--thread",
+                      "--name=small", "--bs=4k", f"--size={size_mib}m",
+                      "--name=large", "--bs=64k", f"--size={size_mib}m", f"--offset={size_mib}m",
+                      "--loops=4"]
+        self.enough = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.enough.is_set() and not self.failure:
+            fio = subprocess.run(self.words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                 text=True, check=False)
+            self.failure = fio.stdout if fio.returncode != 0 else ""
+
+    def end(self):
+        self.enough.set()
+        self.thread.join(timeout=300)
+        if self.thread.is_alive():
+            self.failure = "fio hangs"
 
 
 class CliTest(unittest.TestCase):

@@ -20,19 +20,12 @@ import unittest
 import zlib
 from pathlib import Path
 
-from harness import CliTest, wait_until
+from harness import CliTest, Verifier, wait_until
 from write_log import Checker, read_lives
 
 KILLS = int(os.environ.get("NVUBLK_KILLS", "6"))
 SEED = int(os.environ.get("NVUBLK_SEED", str(random.randrange(1 << 31))))
 BLOCK = 4096
-
-
-def fio_words(device, *more):
-    return ["fio", "--name=verify", f"--filename={device}", "--rw=randwrite", "--bs=4k-64k",
-            "--direct=1", "--ioengine=libaio", "--iodepth=16", "--verify=crc32c",
-            "--verify_fatal=1", "--verify_backlog=256", "--verify_state_save=0",
-            "--output-format=terse", *more]
 
 
 class RecoveryTest(CliTest):
@@ -61,8 +54,7 @@ class Kills(RecoveryTest):
     def test_a_target_that_is_killed_and_comes_back_costs_no_io(self):
         target = self.file_target()
         device, = self.attach(target, "--reconnect-delay", "1", "-l", "-1")
-        fio = subprocess.Popen(fio_words(device, "--size=48m", "--time_based", "--runtime=100000"),
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        verifier = Verifier(device)
         try:
             for _ in range(KILLS):
                 time.sleep(self.random.uniform(0.1, 1.5))
@@ -70,11 +62,10 @@ class Kills(RecoveryTest):
                 time.sleep(self.random.uniform(0.0, 1.5))
                 target.start()
                 self.wait_for("live")
-                self.assertIsNone(fio.poll(), "fio goes on")
+                self.assertEqual(verifier.failure, "", "fio goes on")
         finally:
-            fio.send_signal(signal.SIGINT)
-            out, _ = fio.communicate(timeout=120)
-        self.assertEqual(fio.returncode, 128, f"interrupted, and nothing was wrong: {out}")
+            verifier.end()
+        self.assertEqual(verifier.failure, "")
         self.no_errors()
         self.assertEqual(self.nvublk("detach", device).status, 0)
 
@@ -299,6 +290,55 @@ class Faults(RecoveryTest):
         self.assertNotEqual(reader.wait(timeout=60), 0)
 
 
+    def start_reading(self, device):
+        return subprocess.Popen(self.read_words(device), stderr=subprocess.DEVNULL)
+
+    def take_first_away(self, target, break_it, mend, slow):
+        """One device of two goes by force while both have readers, and the other stays."""
+        first, second = self.attach(target, "-l", "-1", "--reconnect-delay", "1", "-k", "0",
+                                    "--io-timeout", "600")
+        break_it()
+        readers = [self.start_reading(device) for device in (first, second)]
+        wait_until(lambda: all(device["in_flight"] for device in self.status()["devices"]),
+                   "both wait")
+        began = time.monotonic()
+        self.assertEqual(self.nvublk("detach", first, "--force").status, 0)
+        self.assertLess(time.monotonic() - began, 30 if slow else 4)
+        self.assertNotEqual(readers[0].wait(timeout=30), 0)
+        self.assertIsNone(readers[1].poll(), "the other one waits")
+        mend()
+        self.wait_for("live")
+        self.assertEqual(readers[1].wait(timeout=60), 0)
+        self.no_errors()
+        self.assertEqual(self.nvublk("detach", second).status, 0)
+
+    def test_one_device_of_several_goes_by_force_and_the_others_stay(self):
+        target = self.target(namespaces=("size=16M", "size=16M"))
+        self.take_first_away(target, target.close, target.start, slow=False)
+        self.take_first_away(target,
+                             lambda: target.control_call("fault", {"kind": "stuck",
+                                                                   "opcode": "read", "count": 2}),
+                             lambda: None, slow=True)
+
+    def test_force_on_everything_overtakes_a_detach_that_hangs(self):
+        target = self.target(namespaces=("size=16M", "size=16M"))
+        devices = self.attach(target, "-l", "-1", "-k", "0", "--io-timeout", "600",
+                              "--admin-timeout", "600")
+        target.control_call("fault", {"kind": "black_hole"})
+        readers = [self.start_reading(device) for device in devices]
+        wait_until(lambda: all(device["in_flight"] for device in self.status()["devices"]),
+                   "both wait")
+        first = self.start_nvublk("detach", devices[0], "--force")
+        wait_until(lambda: self.status()["devices"][0]["state"] == "stopping", "it has begun")
+        began = time.monotonic()
+        self.assertEqual(self.nvublk("detach", "--all", "--force").status, 0)
+        self.assertLess(time.monotonic() - began, 30, "as the manual says, and it is slow")
+        self.assertEqual(first.wait(timeout=30), 0)
+        first.communicate()
+        for reader in readers:
+            self.assertNotEqual(reader.wait(timeout=30), 0)
+
+
 class PowerCut(RecoveryTest):
     """The target's log of writes and flushes, and what fsync has told the host, against what is
     left when the target dies with its cache."""
@@ -387,6 +427,11 @@ class WriteLog(unittest.TestCase):
         self.assertEqual(Checker().check(life, self.image(1, 3)), ([], 0))
         self.assertEqual(len(Checker().check(life, self.image(0, 2))[0]), 1, "block 0 is lost")
         self.assertEqual(len(Checker().check(life, self.image(1, 4))[0]), 1, "block 1 is foreign")
+
+    def test_what_was_written_with_fua_must_be_there_and_nothing_else(self):
+        life = self.life(f"write 2 0 {self.crc(1)} {self.crc(2)}", "fua 3 1 1")
+        self.assertEqual(Checker().check(life, self.image(0, 2)), ([], 1))
+        self.assertEqual(len(Checker().check(life, self.image(1, 0))[0]), 1, "block 1 is lost")
 
     def test_what_was_not_flushed_may_be_as_before(self):
         checker = Checker()

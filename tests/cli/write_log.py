@@ -1,5 +1,12 @@
-"""What a target's log of writes and flushes says about what must be left of its namespace."""
+#!/usr/bin/env python3
+"""What a target's log of writes and flushes says about what must be left of its namespace.
 
+As a program: write_log.py LOG IMAGE, where the target has had one life. It prints how many blocks
+were made durable by FUA and how many have lost what was not durable; exit status 1 and the
+reasons if anything is missing that was.
+"""
+
+import sys
 import zlib
 from pathlib import Path
 
@@ -11,17 +18,20 @@ class Life:
         self.block_size = block_size
         self.versions = {}  # block: [(line, crc), ...] in the order of the log
         self.flushes = []   # (line, microseconds)
+        self.forced = {}    # block: the last line that made it durable by itself (FUA)
 
     def last_before(self, block, line):
         found = [version for version in self.versions.get(block, []) if version[0] < line]
         return found[-1] if found else None
 
-    def last_flush(self):
-        return self.flushes[-1][0] if self.flushes else -1
+    def durable_until(self, block):
+        """The line before which all that was written to the block is durable."""
+        flushed = self.flushes[-1][0] if self.flushes else -1
+        return max(flushed, self.forced.get(block, -1))
 
 
 def read_lives(path):
-    """Every start of the target has a Life. The last line may be cut short: nobody was told of it."""
+    """Every start of the target has a Life. The last line may be cut short: it was told nobody."""
     text = Path(path).read_text(encoding="ascii")
     lives = []
     for number, line in enumerate(text[:text.rfind("\n") + 1].splitlines()):
@@ -37,6 +47,9 @@ def read_lives(path):
                 lives[-1].versions.setdefault(block, []).append((number, zeroes))
         elif kind == "flush":
             lives[-1].flushes.append((number, int(time)))
+        elif kind == "fua":
+            for block in range(int(rest[0]), int(rest[0]) + int(rest[1])):
+                lives[-1].forced[block] = number
         else:
             raise ValueError(f"line {number + 1} of {path}: {line}")
     return lives
@@ -50,16 +63,16 @@ class Checker:
 
     def check(self, life, image_path):
         """The blocks of the image that have what they must not have, as sentences, and how many
-        have lost what was written after the last flush. To be called for each life, when it has
+        have lost what was written and not made durable. To be called for each life, when it has
         ended and before the next begins."""
         problems, lost = [], 0
-        flushed = life.last_flush()
         with open(image_path, "rb") as image:
             for block, versions in life.versions.items():
                 image.seek(block * life.block_size)
                 found = zlib.crc32(image.read(life.block_size))
-                durable = life.last_before(block, flushed)
-                allowed = {crc for line, crc in versions if line > flushed}
+                until = life.durable_until(block)
+                durable = life.last_before(block, until)
+                allowed = {crc for line, crc in versions if line > until}
                 # Who was never flushed in this life has what it had before.
                 kept = durable[1] if durable else self.before.get(block)
                 if kept is None:
@@ -88,3 +101,15 @@ class Checker:
                     problems.append(f"block {block}, CRC {crc}, was acknowledged by fsync at "
                                     f"{returned} and not written before a flush")
         return problems
+
+
+def main(log, image):
+    life, = read_lives(log)
+    problems, lost = Checker().check(life, image)
+    print(f"{len(life.forced)} blocks by FUA, {len(life.flushes)} flushes, {lost} blocks lost")
+    print("\n".join(problems[:10]))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -32,6 +32,7 @@ class AttachmentsTest : public ::testing::Test {
   }
   void TearDown() override {
     frontends_->hangs.clear();
+    frontends_->stop_hangs.clear();
     frontends_->release();
     if (!left_) {
       detach_everything();

@@ -241,6 +241,30 @@ TEST_F(AttachmentsTest, DetachAllLeavesOnlyWhatIsInUse) {
   EXPECT_EQ(frontends_->shown, std::set<std::string>{"nvublk0n2"});
 }
 
+TEST_F(AttachmentsTest, ADetachWithForceTakesOverOneThatHangs) {
+  ASSERT_TRUE(attach(request()).has_value());
+  frontends_->stop_hangs = {"nvublk0n1"};
+  std::optional<Attachments::Detached> first;
+  attachments_->detach("nvublk0n1", false,
+                       [&](Attachments::Detached result) { first = std::move(result); });
+  turn_until([this] { return frontends_->waits(); });
+  EXPECT_EQ(detach("nvublk0n2").status.error().code, ErrorCode::kBusy);
+  std::optional<Attachments::Detached> second;
+  attachments_->detach_all(true, [&](Attachments::Detached result) { second = std::move(result); });
+  // Nothing stays, so nothing is waited for but the devices: no longer than the patience lasts.
+  turn_until([this] {
+    return attachments_->find_controller("nvublk0")->controller_state() ==
+           nvme::ControllerState::kFailed;
+  });
+  EXPECT_FALSE(first.has_value() || second.has_value());
+  frontends_->stop_hangs.clear();
+  frontends_->release();
+  turn_until([&] { return first.has_value() && second.has_value(); });
+  EXPECT_TRUE(first->status.has_value());
+  EXPECT_TRUE(second->status.has_value()) << second->status.error().text;
+  expect_nothing_left();
+}
+
 TEST_F(AttachmentsTest, DetachGivesUpAnAttachThatHangs) {
   target_->inject({.kind = target::FaultKind::kBlackHole});
   std::optional<Status> outcome;

@@ -54,6 +54,7 @@ class FakeFrontends final : public service::Frontends {
   bool shows_zones = false;
   std::set<std::string> fails_to_start;  ///< names of devices
   std::set<std::string> hangs;           ///< names of devices whose start waits for release()
+  std::set<std::string> stop_hangs;      ///< the same for stops
   std::set<std::string> held;            ///< paths of devices in use
   std::set<std::string> shown;           ///< names of devices that there are
   bool resizes = true;
@@ -97,7 +98,7 @@ class FakeFrontends final : public service::Frontends {
       }
     }
     void stop(bool force, Done done) override {
-      owner_.control_.post([this, force, done = std::move(done)] {
+      auto go = [this, force, done = std::move(done)] {
         if (owner_.held.contains(path())) {
           if (!force) {
             done(fail(ErrorCode::kBusy, path() + " is held"));
@@ -108,7 +109,12 @@ class FakeFrontends final : public service::Frontends {
         state_ = "stopped";
         owner_.shown.erase(options_.name);
         done({});
-      });
+      };
+      if (owner_.stop_hangs.contains(options_.name)) {
+        owner_.waiting_.emplace(options_.name, std::move(go));
+      } else {
+        owner_.control_.post(std::move(go));
+      }
     }
     void resize(Done done) override {
       owner_.control_.post([this, done = std::move(done)] {

@@ -53,6 +53,16 @@ TEST_F(CachedStorageTest, AFlushMakesAllOfItDurable) {
   EXPECT_EQ(read(*cache_, 512, 512), Bytes(512, 3));
 }
 
+TEST_F(CachedStorageTest, WhatIsPersistedIsDurableAndNothingElse) {
+  write(512, 512, 1);
+  write(9 * 4096, 4096, 2);
+  ASSERT_EQ(cache_->persist(9 * 4096, 512), 0);
+  EXPECT_EQ(read(*durable_, 9 * 4096, 512), Bytes(512, 2));
+  EXPECT_EQ(read(*durable_, 512, 512), Bytes(512, 0));
+  ASSERT_EQ(cache_->persist(0, 1024), 0);
+  EXPECT_EQ(read(*durable_, 512, 512), Bytes(512, 1));
+}
+
 TEST_F(CachedStorageTest, ZeroesAreCachedToo) {
   write(0, 8192, 5);
   ASSERT_EQ(cache_->flush(), 0);

@@ -57,13 +57,14 @@ TEST_F(LoggedStorageTest, SaysWhatWasDoneInItsOrder) {
   EXPECT_EQ(storage_->write(3 * 4096, data.data(), data.size()), 0);
   EXPECT_EQ(storage_->flush(), 0);
   EXPECT_EQ(storage_->zero(4 * 4096, 2 * 4096, true), 0);
+  EXPECT_EQ(storage_->persist(4 * 4096, 4096), 0);
   std::vector<std::uint8_t> read(8192, 1);
   EXPECT_EQ(storage_->read(3 * 4096, read.data(), read.size()), 0);
   EXPECT_EQ(read[4095], 7);
   EXPECT_EQ(read[4096], 0);
   open();
   EXPECT_EQ(lines(), (std::vector<std::string>{"begin 4096", "write 3 " + crc + " " + crc, "flush",
-                                               "zero 4 2", "begin 4096"}));
+                                               "zero 4 2", "fua 4 1", "begin 4096"}));
 }
 
 TEST_F(LoggedStorageTest, SaysWhereItCannotWrite) {

@@ -15,13 +15,11 @@ still_writable() {
     timeout 60 dd if=/dev/zero of="$mount_point/probe" bs=4k count=1 conv=fsync status=none
 }
 
-# One writer whose data fio verifies, and one that makes and syncs a file after the other, and notes
-# each, outside of the file system, only when fsync has returned.
-start_writers() {
-  fio --name=verify --directory="$mount_point" --size=24m --rw=randrw --bsrange=4k-128k --direct=1 \
-    --ioengine=io_uring --iodepth=16 --verify=crc32c --verify_fatal=1 --fsync=16 --time_based \
-    --runtime=3600 --thread --output="$kWriters/fio.out" &
-  fio_pid=$!
+# One writer whose data fio verifies, and one that syncs.
+start_writers() { start_verifying --directory="$mount_point" && start_syncing; }
+# It makes and syncs a file after the other, and notes each, outside of the file system, only when
+# fsync has returned.
+start_syncing() {
   : >"$kWriters/synced"
   (
     trap 'exit 0' TERM
@@ -38,26 +36,14 @@ start_writers() {
 }
 
 # They stop for a moment, with nothing under way.
-rest_writers() { kill -STOP "$fio_pid" "$sync_pid" && sleep 1; }
-wake_writers() { kill -CONT "$fio_pid" "$sync_pid"; }
+rest_writers() { kill -STOP -- "-$fio_pid" "$sync_pid" && sleep 1; }
+wake_writers() { kill -CONT -- "-$fio_pid" "$sync_pid"; }
 
-writers_live() {
-  if kill -0 "$fio_pid" && kill -0 "$sync_pid"; then return 0; fi
-  cat "$kWriters/fio.out"
-  return 1
-}
+writers_live() { still_verifying && kill -0 "$sync_pid"; }
 
-# They end in order: fio then verifies what it has written.
-end_writers() {
-  kill -TERM "$sync_pid" && wait "$sync_pid" || return 1
-  kill -INT "$fio_pid"
-  wait "$fio_pid"
-  local status=$?
-  # 128: ended by a signal, without an error of its own.
-  [ "$status" = 0 ] || [ "$status" = 128 ] || { cat "$kWriters/fio.out"; return 1; }
-  ! grep -E 'err= *[1-9]' "$kWriters/fio.out"
-}
-stop_writers() { kill -KILL "${fio_pid-}" "${sync_pid-}"; }
+# They end in order: fio when it has verified all that it has written.
+end_writers() { kill -TERM "$sync_pid" && wait "$sync_pid" && end_verifying; }
+stop_writers() { kill -KILL -- "-${fio_pid-}" "${sync_pid-}"; }
 
 # The last synced content of each file, or a later one, is there, read from the device.
 verify_writers() {
@@ -115,15 +101,20 @@ repeat() {
   done
 }
 
+# take_over PROGRAM: as an upgrade does it.
+take_over() {
+  local old=$daemon_pid
+  "$1" --socket "$NVUBLK_SOCKET" --takeover >>"$kDaemonLog" 2>&1 &
+  daemon_pid=$!
+  wait_until 30 not_running "$old" && wait_until 30 nvublk status
+}
+
 # As "systemctl restart" does it, and as "nvublkd --takeover" does.
 upgrade_round() {
   local old=$daemon_pid
   pause
   if [ $(($1 % 2)) = 0 ]; then
-    "$NVUBLK_BIN/nvublkd" --socket "$NVUBLK_SOCKET" --takeover >>"$kDaemonLog" 2>&1 &
-    daemon_pid=$!
-    wait_until 30 not_running "$old" || return 1
-    wait_until 30 nvublk status || return 1
+    take_over "$NVUBLK_BIN/nvublkd" || return 1
   else
     kill -USR2 "$old" && wait_until 30 not_running "$old" && start_daemon || return 1
   fi

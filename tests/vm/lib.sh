@@ -198,5 +198,33 @@ verify_with_fio() {
     --fsync=32 --output=/tmp/fio.out "$@" || { cat /tmp/fio.out; return 1; }
 }
 
+# start_verifying --filename=DEVICE|--directory=FOLDER: fio writes in the background and verifies
+# all of it, round after round, until end_verifying, which waits for the end of the round under way:
+# so nothing that was in flight at a fault is left out. Jobs of one block size without a time limit:
+# of others fio does not look whether a block has the last of its writes, or an older one. $fio_pid
+# is the process group, too.
+readonly kEnough=/tmp/fio.enough kRounds=/tmp/fio.rounds
+start_verifying() {
+  rm -f "$kEnough"
+  set -m
+  verify_round_after_round "$1" &
+  fio_pid=$!
+  set +m
+}
+verify_round_after_round() {
+  until [ -e "$kEnough" ]; do
+    fio "$1" --rw=randwrite --direct=1 --ioengine=io_uring --iodepth=8 --fsync=32 \
+      --verify=crc32c --verify_fatal=1 --verify_state_save=0 --randrepeat=0 --thread \
+      --output="$kRounds" --name=small --bs=4k --size=1m \
+      --name=large --bs=128k --size=2m --offset=2m --loops=2 || return 1
+  done
+}
+# still_verifying: and has found nothing wrong so far.
+still_verifying() { kill -0 "$fio_pid" || { cat "$kRounds"; return 1; }; }
+end_verifying() {
+  touch "$kEnough"
+  wait "$fio_pid" || { cat "$kRounds"; return 1; }
+}
+
 echo "<5>$kLogMark" >/dev/kmsg
 trap ended_early EXIT

@@ -30,11 +30,14 @@ class QueuePairTest : public testing::Test, public QueuePairOwner {
   void make(const QueuePairPolicy& policy) {
     namespace_queue_.reset();
     pair_ = std::make_unique<QueuePair>(*shard_, 1, kDepth, io_timeout_, *this, policy);
+    namespace_queue_ = std::make_unique<NamespaceQueue>(*pair_, 1, geometry());
+  }
+  static BlockGeometry geometry() {
     BlockGeometry geometry;
     geometry.size_blocks = 1000;
     geometry.max_discard_blocks = 100;
     geometry.max_write_zeroes_blocks = 100;
-    namespace_queue_ = std::make_unique<NamespaceQueue>(*pair_, 1, geometry);
+    return geometry;
   }
 
   void TearDown() override {
@@ -71,7 +74,8 @@ class QueuePairTest : public testing::Test, public QueuePairOwner {
     int completions = 0;
     Block* next = nullptr;  ///< submitted by the completion of this one
   };
-  Block& read(std::uint64_t lba) {
+  Block& read(std::uint64_t lba) { return read(lba, *namespace_queue_); }
+  Block& read(std::uint64_t lba, NamespaceQueue& queue) {
     Block& block = blocks_.emplace_back();
     block.op = BlockOp::kRead;
     block.lba = lba;
@@ -79,7 +83,7 @@ class QueuePairTest : public testing::Test, public QueuePairOwner {
     block.data = buffer_.data();
     block.error = -1;
     block.done = [](BlockRequest& request) { static_cast<Block&>(request).completions++; };
-    namespace_queue_->submit(block);
+    queue.submit(block);
     return block;
   }
   std::vector<std::uint64_t> submitted_lbas() const {
@@ -283,6 +287,37 @@ TEST_F(QueuePairTest, FailAllFailsNewRequestsAlsoWhileLive) {
   EXPECT_EQ(read(2).error, ENXIO);
   complete(0);
   EXPECT_EQ(outstanding.error, 0) << "what the device answers still counts";
+}
+
+TEST_F(QueuePairTest, AnAbandonedNamespacesRequestsFailAndTheOthersGoOn) {
+  NamespaceQueue other(*pair_, 2, geometry());
+  Block& held = read(1);
+  Block& kept = read(2, other);
+  other.abandon(ENODEV);
+  turn();
+  EXPECT_EQ(kept.error, ENODEV);
+  EXPECT_EQ(held.completions, 0);
+  EXPECT_EQ(read(3, other).error, ENODEV);
+  go_live();
+  EXPECT_EQ(submitted_lbas(), std::vector<std::uint64_t>({1}));
+  EXPECT_EQ(disconnected_, 0);
+}
+
+TEST_F(QueuePairTest, WhatAnAbandonedNamespaceHasNoAnswerToEndsWithTheConnection) {
+  NamespaceQueue other(*pair_, 2, geometry());
+  go_live();
+  Block& hangs = read(1, other);
+  Block& goes_on = read(2);
+  other.abandon(EIO);
+  turn();
+  EXPECT_EQ(disconnected_, 1);
+  EXPECT_EQ(reason_.code, ErrorCode::kCancelled);
+  EXPECT_EQ(hangs.error, EIO);
+  EXPECT_EQ(hangs.completions, 1);
+  EXPECT_EQ(goes_on.completions, 0);
+  transport_.submitted.clear();
+  go_live();
+  EXPECT_EQ(submitted_lbas(), std::vector<std::uint64_t>({2}));
 }
 
 TEST_F(QueuePairTest, CommandsThatAreNotTheBlockLayersEndWithAPathError) {

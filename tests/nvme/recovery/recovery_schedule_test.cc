@@ -47,6 +47,10 @@ void silence_admin(World& world) {
 void drop_one(World& world) {
   world.target.drop_queue(static_cast<std::uint16_t>(world.random() % 3));
 }
+void delay(World& world) {
+  world.target.faults.delay = some(world, 3000);
+  for_a_while(world, some(world, 20000), [&world] { world.target.faults.delay = {}; });
+}
 void change_policy(World& world) {
   ControllerOptions policy = world.controller().options();
   policy.reconnect_delay = seconds(1 + static_cast<int>(world.random() % 5));
@@ -54,7 +58,8 @@ void change_policy(World& world) {
   world.controller().set_policy(policy, [](const Status&) {});
 }
 
-constexpr std::array<NamedFault, 12> kFaults = {{
+// After these nothing is lost; kLosses are others.
+constexpr std::array<NamedFault, 14> kFaults = {{
     {"drop all connections", [](World& world) { world.target.drop_connections(); }},
     {"drop one connection", drop_one},
     {"refuse connections", refuse},
@@ -64,9 +69,25 @@ constexpr std::array<NamedFault, 12> kFaults = {{
     {"stuck command", [](World& world) { world.target.faults.stuck_io = 1; }},
     {"busy", [](World& world) { world.target.faults.busy_io = 2; }},
     {"namespace not ready", [](World& world) { world.target.faults.not_ready_io = 1; }},
+    {"data cut off", [](World& world) { world.target.faults.partial_io = 2; }},
+    {"delay", delay},
     {"CSTS.CFS", [](World& world) { world.target.fail_controllers(); }},
     {"reset by the user", [](World& world) { world.controller().reset([](const Status&) {}); }},
     {"another policy", change_policy},
+}};
+
+// The media are not to be had any more, and whatever else there is must not get their writes.
+constexpr std::array<NamedFault, 2> kLosses = {{
+    {"wrong identity",
+     [](World& world) {
+       world.target.drop_connections();
+       world.target.replace_media();
+     }},
+    {"namespace removed",
+     [](World& world) {
+       world.target.drop_connections();
+       world.target.remove_namespace();
+     }},
 }};
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
@@ -249,21 +270,56 @@ TEST(RecoverySchedule, DetachEndsWheneverItIsAskedFor) {
   }
 }
 
-TEST(RecoverySchedule, OtherMediaAfterAReconnectGetNothing) {
-  for (std::uint64_t seed = 1; seed <= 50; seed++) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
+// The controller goes on without the namespace, whose requests fail.
+void expect_no_more_writes(World& world, const std::string& what) {
+  const std::uint64_t writes = world.target.writes();
+  world.run_for(seconds(60));
+  EXPECT_EQ(world.controller().state(), ControllerState::kLive) << what;
+  EXPECT_EQ(world.target.writes(), writes) << what;
+  EXPECT_GT(world.errors(), 0u) << what;
+  world.drain(seconds(60));
+  world.finish();
+  for (const std::string& problem : world.problems()) {
+    ADD_FAILURE() << what << ": " << problem;
+  }
+}
+
+TEST(RecoverySchedule, EveryLossAtEveryStep) {
+  unsigned schedules = 0;
+  for (const NamedFault& loss : kLosses) {
+    for (const std::string& step : all_steps()) {
+      if (step.empty()) continue;
+      const std::string what = std::string(loss.name) + " at '" + step + "'";
+      World world(++schedules);
+      set_up(world);
+      world.target.late_writes = false;
+      world.target.controller.have_everything();
+      world.start();
+      bool struck = false;
+      world.on_step = [&](const std::string& now) {
+        if (!struck && now == step) {
+          struck = true;
+          world.time.after(Duration::zero(), [&world, &loss] { loss.strike(world); });
+        }
+      };
+      world.run_for(milliseconds(200));
+      world.target.drop_connections();
+      world.run_for(seconds(30));
+      if (!struck) loss.strike(world);
+      expect_no_more_writes(world, what);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST(RecoverySchedule, ALossAtAnyTime) {
+  for (std::uint64_t seed = 1; seed <= 100; seed++) {
     World world(seed);
     world.start();
     world.run_for(some(world, 1000));
-    world.target.drop_connections();
-    world.target.replace_media();
-    const std::uint64_t writes = world.target.writes();
-    world.run_for(seconds(20));
-    EXPECT_EQ(world.controller().state(), ControllerState::kLive);
-    EXPECT_EQ(world.target.writes(), writes);
-    EXPECT_GT(world.errors(), 0u);
-    world.finish();
-    for (const std::string& problem : world.problems()) ADD_FAILURE() << problem;
+    const NamedFault& loss = kLosses[seed % kLosses.size()];
+    loss.strike(world);
+    expect_no_more_writes(world, loss.name + (", seed " + std::to_string(seed)));
     if (HasFailure()) return;
   }
 }

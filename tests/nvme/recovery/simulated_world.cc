@@ -143,9 +143,13 @@ std::unique_ptr<Transport> SimulatedTarget::make_transport() {
   return std::make_unique<Factory>(*this);
 }
 
+Duration SimulatedTarget::random_up_to(Duration most) {
+  return Duration(static_cast<Duration::rep>(random_() % static_cast<std::uint64_t>(most.count())));
+}
+
 Duration SimulatedTarget::random_latency() {
-  return latency / 2 + Duration(static_cast<Duration::rep>(
-                           random_() % static_cast<std::uint64_t>(latency.count())));
+  const Duration usual = latency / 2 + random_up_to(latency);
+  return faults.delay == Duration::zero() ? usual : usual + random_up_to(faults.delay);
 }
 
 // Takes something over the wire, as long as both sides have it open and nothing swallows it.
@@ -253,6 +257,14 @@ void SimulatedTarget::execute_io(const WirePointer& wire, const Command& command
   if (!gone && faults.not_ready_io > 0) {
     faults.not_ready_io--;
     answer(wire, command, 0, spec::NvmeStatus::make(spec::GenericStatus::kNamespaceNotReady));
+    return;
+  }
+  if (!gone && faults.partial_io > 0 && command.data != nullptr) {
+    faults.partial_io--;
+    if (command.sqe.nvm_opcode() == spec::NvmOpcode::kRead) {
+      std::memset(command.data, 0xdd, command.length_bytes / 2);
+    }
+    drop_queue(wire->qid);
     return;
   }
   const std::uint32_t lba = command.sqe.cdw10.get();

@@ -47,6 +47,8 @@ struct TargetFaults {
   bool refuse_abort = false;  ///< Abort says that nothing was aborted
   int busy_io = 0;            ///< so many I/O commands are answered with "later" (CRD 1)
   int not_ready_io = 0;       ///< so many with Namespace Not Ready
+  Duration delay{};           ///< what goes over the wire takes up to so much longer
+  int partial_io = 0;         ///< with so many the connection ends in the middle of their data
 };
 
 class SimulatedTarget {
@@ -68,6 +70,8 @@ class SimulatedTarget {
   void fail_controllers();
   /// From now on other media are behind the namespaces.
   void replace_media();
+  /// The next controller does not have the first namespace any more.
+  void remove_namespace() { controller.nsids = {3}; }
 
   std::uint64_t block(std::uint32_t lba) const { return media_[lba]; }
   std::uint64_t writes() const { return writes_; }    ///< that changed the media
@@ -100,6 +104,7 @@ class SimulatedTarget {
     std::uint64_t written = 0;
   };
 
+  Duration random_up_to(Duration most);
   Duration random_latency();
   void carry(const WirePointer& wire, std::function<void()> deliver);
   void release_stalled(const WirePointer& wire);

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What outlives the daemon: ext4 is written while the daemon is killed, again and again, and while
-# it is replaced by another; devices whose target is away, or another; what nobody will resume.
+# it is replaced by another; devices whose target is away, or another; what nobody will resume; and
+# what a power cut takes along.
 # VM_KILLS and VM_UPGRADES say how often: else 3 and 2, with VM_FULL 50 and 20, with VM_BRIEF 2 and
-# 1.
+# 1, and no power cut then.
 set -u
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -10,6 +11,7 @@ set -u
 . "$(dirname "$0")/../crash-lib.sh"
 clean_up() {
   stop_writers
+  kill "${cut_target-}"
   umount "$mount_point"
   umount /mnt/small
   nvublk detach --all --force
@@ -111,6 +113,44 @@ check_json "it is cleaned" "$(nvublk recover -o json)" '[.orphans[].cleaned] == 
 check_match "there is nothing more" "nothing to recover" "$(nvublk recover)"
 wait_until 10 test ! -e "$second"
 check_nothing_left
+
+# --- a power cut: the target dies with its cache, and this host with it ---------------------------
+readonly kCutFolder=/run/cut kCutPort=4429
+start_cut_target() {
+  mkdir -p "$kCutFolder"
+  "$NVUBLK_BIN/nvublk-target" --listen "$kAddress:$kCutPort" --ns \
+    "file=$kCutFolder/image,size=64M,bs=4096,cache=volatile,log=$kCutFolder/log" >/dev/null &
+  cut_target=$!
+}
+attach_cut() { attach -t tcp -a "$kAddress" -s "$kCutPort" -n "$kHostNqn" -c 1; }
+cut_power() {
+  kill -KILL "$cut_target" "$sync_pid"
+  # What the host has not written goes, too.
+  nvublk detach --all --force && wait_until 30 umount "$mount_point"
+}
+check_power_cut() {
+  local report
+  start_cut_target
+  require "a target with a volatile cache is attached" wait_until 30 attach_cut
+  check_equal "the kernel knows that it has FUA" 1 \
+    "$(cat "/sys/block/${devices[0]#/dev/}/queue/fua")"
+  require "a file system is made and mounted" make_file_system "${devices[0]}"
+  require "files are written and synced" start_syncing
+  sleep 2
+  check "the power is cut" cut_power
+  report=$("$(dirname "$0")/../../cli/write_log.py" "$kCutFolder/log" "$kCutFolder/image")
+  check_equal "the target has kept what was flushed and what had FUA" 0 $?
+  check_match "of both there was some" '^[1-9][0-9]* blocks by FUA, [1-9][0-9]* flushes,' \
+    "$report"
+  start_cut_target
+  require "it is attached again" wait_until 30 attach_cut
+  check "the file system is mounted" mount "${devices[0]}" "$mount_point"
+  check "everything that was synced is there" verify_writers
+  check "the file system is sound" check_file_system "${devices[0]}"
+  check "detach" nvublk detach --all
+  kill "$cut_target"
+}
+[ -n "${VM_BRIEF-}" ] || check_power_cut
 
 # --- FUSE ends with its daemon -------------------------------------------------------------------
 require "attach through FUSE" attach "${to[@]}" -n "$kNqn:brd" --frontend fuse

@@ -1,29 +1,85 @@
 #!/usr/bin/env bash
 # The daemon when memory is short: nothing of it is missing while it serves, and swap on its own
-# device takes what does not fit. The target is outside of the guest: one in the guest would have to
-# find memory, too.
-# With VM_FULL much more is swapped, by several programs.
+# device takes what does not fit; nor does it need its own program's file, which may be on the
+# device as with a root file system. The target is outside of the guest: one in the guest would have
+# to find memory, too.
+# With VM_FULL much more is swapped, by several programs; with VM_BRIEF its program stays where it
+# is.
 # run: --memory 640M --target '--ns size=2G,bs=4096'
 set -u
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
+# shellcheck source=../crash-lib.sh
+. "$(dirname "$0")/../crash-lib.sh"
 clean_up() {
   swapoff "${device-}"
+  umount "$mount_point"
   nvublk detach --all --force
   stop_daemon
 } >/dev/null 2>&1
 readonly kSwapMib=${VM_SWAP_MIB:-$([ "${VM_FULL-}" = 1 ] && echo 400 || echo 24)}
 readonly kHogs=${VM_HOGS:-$([ "${VM_FULL-}" = 1 ] && echo 3 || echo 1)}
 
-# The page faults of the threads that serve I/O: minor and major together.
+# page_faults [major]: those of the threads that serve I/O; or of them, only those that had to read.
 page_faults() {
   local task sum=0 minor major
   for task in /proc/"$daemon_pid"/task/*; do
     [[ $(cat "$task/comm") == nvublk-io* ]] || continue
     read -r minor major < <(sed 's/.*) //' "$task/stat" | awk '{ print $8, $10 }')
+    [ "${1-}" != major ] || minor=0
     sum=$((sum + minor + major))
   done
   echo "$sum"
+}
+
+# How many I/O threads there are whose allocations might wait for I/O, which may be their own: those
+# without PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE, which PR_SET_IO_FLUSHER sets.
+no_flushers() {
+  local task flags number=0 wrong=0
+  for task in /proc/"$daemon_pid"/task/*; do
+    [[ $(cat "$task/comm") == nvublk-io* ]] || continue
+    number=$((number + 1))
+    flags=$(sed 's/.*) //' "$task/stat" | awk '{ print $7 }')
+    [ $((flags & 0x180000)) = $((0x180000)) ] || wrong=$((wrong + 1))
+  done
+  echo "$wrong of $((number > 0))"
+}
+
+# Whether every page that the daemon has of the file at $1 is locked.
+all_locked() {
+  awk -v program="$1" '
+    /^[0-9a-f]+-[0-9a-f]+ / { ours = $6 == program }
+    ours && /^(Size|Locked):/ { kib[$1] += $2 }
+    END { print kib["Size:"], kib["Locked:"]
+          exit !(kib["Size:"] > 0 && kib["Size:"] == kib["Locked:"]) }' "/proc/$daemon_pid/smaps"
+}
+
+# Nothing comes from the device for a while, and nothing of it is in memory that can be dropped; a
+# write waits, and goes on, perhaps over a new connection, which has new memory.
+writes_over_a_cut() {
+  local writer
+  ip link set eth0 down && echo 3 >/proc/sys/vm/drop_caches || return 1
+  dd if=/dev/zero of="$mount_point/probe" bs=64k count=16 conv=fsync status=none &
+  writer=$!
+  sleep 3
+  kill -0 "$writer" || { echo "it has not waited"; return 1; }
+  ip link set eth0 up && wait "$writer"
+}
+
+# The program comes from the device, as with a root file system.
+check_own_program() {
+  require "a file system is made and mounted" make_file_system "$device"
+  require "it has the daemon's program" cp "$NVUBLK_BIN/nvublkd" "$mount_point"
+  require "a daemon from there takes over" take_over "$mount_point/nvublkd"
+  require "its device goes on" wait_until 60 is "$device" live
+  check "all of its program is locked" all_locked "$mount_point/nvublkd"
+  check "it serves" still_writable
+  faults=$(page_faults major)
+  check "it serves without its file" writes_over_a_cut
+  check_equal "and reads none of it" "$faults" "$(page_faults major)"
+  require "the other program takes over" take_over "$NVUBLK_BIN/nvublkd"
+  require "the device goes on" wait_until 60 is "$device" live
+  check "the file system is sound" check_file_system "$device"
 }
 
 status_of() { grep "^$1" "/proc/$daemon_pid/status" | tr -dc 0-9; }
@@ -90,6 +146,10 @@ check_at_most "not without bound (KiB)" 200000 "$(resident_kib "$daemon_pid")"
 faults=$(page_faults)
 check "requests of all sizes are served" verify_with_fio "$device" --size=16m
 check_equal "without a page fault" "$faults" "$(page_faults)"
+
+check_equal "its I/O threads do not wait for I/O when they need memory" "0 of 1" "$(no_flushers)"
+
+[ -n "${VM_BRIEF-}" ] || check_own_program
 
 require "swap is made" mkswap "$device"
 require "it is used" swapon -p 10 "$device"

@@ -92,16 +92,14 @@ rounds() {
 # check_interruption NAME BREAK MEND: fio writes and verifies while the connection breaks and comes
 # back; it waits and nothing is lost.
 check_interruption() {
-  local name=$1 break=$2 mend=$3 fio
-  verify_with_fio "${devices[0]}" --size=16m --iodepth=8 --time_based --runtime=12 \
-    --output=/tmp/fio.interrupted >/dev/null &
-  fio=$!
+  local name=$1 break=$2 mend=$3
+  start_verifying --filename="${devices[0]}"
   sleep 2
   check "$name: it breaks" "$break"
   check "$name: the controller reconnects" wait_until 30 state_is reconnecting
   check "$name: it is mended" "$mend"
   check "$name: the controller is live again" wait_until 60 state_is live
-  check "$name: fio ends well" wait "$fio"
+  check "$name: fio has verified everything" end_verifying
   check_equal "$name: no I/O failed" 0 "$(nvublk status -o json | jq '.devices[0].errors')"
 }
 remove_target() { rm "$kNvmet/ports/$kRdmaPort/subsystems"/* && rmdir "$kNvmet/ports/$kRdmaPort"; }

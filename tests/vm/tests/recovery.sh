@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What takes connections away: the kernel's target that goes and comes back over TCP and RDMA, and a
 # network that swallows everything, both ways. fio verifies all the while, and gets no error; with a
-# short ctrl-loss-tmo errors come, then. VM_FULL=1: 100 rounds, and black holes of 5, 30 and 60 s.
+# short ctrl-loss-tmo or fast_io_fail_tmo errors come, then; and one device of two goes by force.
+# VM_FULL=1: 100 rounds, and black holes of 5, 30 and 60 s.
 set -u
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -35,18 +36,6 @@ start_far_port() {
 
 state_is() { [ "$(nvublk status -o json | jq -r '.controllers[0].state')" = "$1" ]; }
 errors() { nvublk status -o json | jq '.devices[0].errors'; }
-fio_in_background() {
-  fio --name=verify --filename="${devices[0]}" --size=16m --rw=randrw --bsrange=4k-256k \
-    --direct=1 --ioengine=io_uring --iodepth=8 --verify=crc32c --verify_fatal=1 --fsync=32 \
-    --time_based --runtime=100000 --output=/tmp/fio.out &
-  fio=$!
-}
-# Interrupted, fio ends after what is under way; 128 is its status then if nothing was wrong.
-end_fio() {
-  kill -INT "$fio"
-  wait "$fio"
-  if [ $? != 128 ] || ! grep -q 'err= 0' /tmp/fio.out; then cat /tmp/fio.out; return 1; fi
-}
 
 # A random time, from $1 to $2 tenths of a second.
 rest() {
@@ -61,7 +50,7 @@ go_and_come() {
     rest 1 15
     withdraw "$1" "$2" && rest 0 15 && offer "$1" "$2" || return 1
     wait_until 60 state_is live || { echo "round $n: not live"; nvublk status; return 1; }
-    kill -0 "$fio" || { echo "round $n: fio has ended"; cat /tmp/fio.out; return 1; }
+    still_verifying || { echo "round $n: fio has ended"; return 1; }
   done
 }
 
@@ -70,9 +59,9 @@ check_rounds() {
   local name=$1 port=$2 nqn=$3
   shift 3
   require "$name: attach" attach "$@" -n "$nqn" --depth 16 -c 1 -l -1
-  fio_in_background
+  start_verifying --filename="${devices[0]}"
   check "$name: the target goes and comes back, $rounds times" go_and_come "$port" "$nqn"
-  check "$name: fio has verified everything" end_fio
+  check "$name: fio has verified everything" end_verifying
   check_equal "$name: no I/O failed" 0 "$(errors)"
   check "$name: detach" nvublk detach "${devices[0]}"
 }
@@ -95,11 +84,11 @@ check_black_hole() {
   check "black hole of $1 s: the controller is live again" wait_until 90 state_is live
 }
 
-# fails_after SECONDS: a read that begins when the target goes gets an error, not before the time.
+# fails_after SECONDS PORT NQN: a read that begins when the target goes gets an error, not before.
 fails_after() {
   local began now
   began=$(date +%s%N)
-  withdraw "$kPort" "$kNqn:brd" || return 1
+  withdraw "$2" "$3" || return 1
   if dd if="${devices[0]}" of=/dev/null bs=4096 count=1 iflag=direct; then
     echo "no error"
     return 1
@@ -108,6 +97,39 @@ fails_after() {
   local passed_ms=$(((now - began) / 1000000))
   echo "after $passed_ms ms"
   [ "$passed_ms" -ge $(($1 * 1000)) ] && [ "$passed_ms" -lt $(($1 * 1000 + 5000)) ]
+}
+
+# check_policies NAME PORT NQN SECONDS ATTACH-ARGUMENT...: I/O fails when the user has said so.
+check_policies() {
+  local name=$1 port=$2 nqn=$3 seconds=$4
+  shift 4
+  require "$name: attach, short ctrl-loss-tmo" attach "$@" -n "$nqn" -l "$seconds" -c 1
+  check "$name: errors come then" fails_after "$seconds" "$port" "$nqn"
+  check "$name: the target is back" offer "$port" "$nqn"
+  check "$name: what has failed is detached" nvublk detach --all
+  require "$name: attach, fast_io_fail_tmo" attach "$@" -n "$nqn" -F "$seconds" -c 1
+  check "$name: errors come then, too" fails_after "$seconds" "$port" "$nqn"
+  check "$name: the target is back again" offer "$port" "$nqn"
+  check "$name: so is the device" wait_until 60 state_is live
+  check "$name: it can be read" read_block "${devices[0]}"
+  check "$name: detach again" nvublk detach --all
+}
+read_block() { dd if="$1" of=/dev/null bs=4096 count=1 iflag=direct; }
+
+# One of two devices goes by force while the target is away, with an error for who waits for it; the
+# other one's I/O waits, and goes on.
+both_wait() { nvublk status -o json | jq -e 'all(.devices[]; .in_flight > 0)'; }
+one_goes_by_force() {
+  local first second
+  withdraw "$kPort" "$kNqn:brd" || return 1
+  read_block "${devices[0]}" &
+  first=$!
+  read_block "${devices[1]}" &
+  second=$!
+  wait_until 30 both_wait && command_limit=20 nvublk detach "${devices[0]}" --force || return 1
+  if wait "$first"; then echo "no error"; return 1; fi
+  kill -0 "$second" || { echo "the other one has ended, too"; return 1; }
+  offer "$kPort" "$kNqn:brd" && wait "$second"
 }
 
 require "the modules load" load_modules ublk_drv sch_netem veth
@@ -122,22 +144,18 @@ check_rounds RDMA "$kRdmaPort" "$kNqn:null4096" -t rdma -a "$kRdmaAddress" -s "$
 
 require "black hole: attach" attach -t tcp -a "$kFarAddress" -s "$kFarPort" -n "$kNqn:file" \
   --depth 16 -c 2 -k 5 -l -1
-fio_in_background
+start_verifying --filename="${devices[0]}"
 for hole in "${holes[@]}"; do check_black_hole "$hole"; done
-check "black hole: fio has verified everything" end_fio
+check "black hole: fio has verified everything" end_verifying
 check_equal "black hole: no I/O failed" 0 "$(errors)"
 check "black hole: detach" nvublk detach "${devices[0]}"
 
-require "short ctrl-loss-tmo: attach" attach -t tcp -a "$kAddress" -n "$kNqn:brd" -l 3
-check "short ctrl-loss-tmo: errors come then" fails_after 3
-check "the target is back" offer "$kPort" "$kNqn:brd"
-check "what has failed is detached" nvublk detach --all
-require "fast_io_fail_tmo: attach" attach -t tcp -a "$kAddress" -n "$kNqn:brd" -F 2 -c 1
-check "fast_io_fail_tmo: errors come then" fails_after 2
-check "fast_io_fail_tmo: the target is back" offer "$kPort" "$kNqn:brd"
-check "fast_io_fail_tmo: so is the device" wait_until 60 state_is live
-check "fast_io_fail_tmo: it can be read" \
-  dd if="${devices[0]}" of=/dev/null bs=4096 count=1 iflag=direct
-check "detach" nvublk detach --all
+check_policies TCP "$kPort" "$kNqn:brd" 2 -t tcp -a "$kAddress" -s "$kPort"
+check_policies RDMA "$kRdmaPort" "$kNqn:null4096" 2 -t rdma -a "$kRdmaAddress" -s "$kRdmaPort" -i 1
+
+require "a second namespace" add_namespace "$kNqn:brd" 2 /dev/null512
+require "force: attach both" attach -t tcp -a "$kAddress" -n "$kNqn:brd" -c 1 -l -1
+check "force: one goes, the other stays" one_goes_by_force
+check "force: detach" nvublk detach --all
 check_nothing_left
 finish_tests
