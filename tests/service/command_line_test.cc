@@ -234,11 +234,6 @@ TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
       {"list x", "x"},
       {"list --socket /" + std::string(200, 'x'), "longer"},
       {"help frobnicate", "frobnicate"},
-      {"pci", "subcommand"},
-      {"-o json pci", "subcommand"},
-      {"pci frobnicate", "frobnicate"},
-      {"pci bind", "address"},
-      {"pci list x", "x"},
   };
   for (const auto& [words, expected] : cases) {
     const auto line = parse(words);
@@ -248,6 +243,20 @@ TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
         << words << ": " << line.error().text;
     EXPECT_NE(line.error().text.find("--help"), std::string::npos) << words;
     EXPECT_EQ(line.error().text.find('\n'), std::string::npos) << words;
+  }
+}
+
+TEST(CommandLine, WrongUsageOfTheCommandsForDrivesIsSaid) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"pci", "subcommand"},   {"-o json pci", "subcommand"}, {"pci frobnicate", "frobnicate"},
+      {"pci bind", "address"}, {"pci list x", "x"},
+  };
+  for (const auto& [words, expected] : cases) {
+    const auto line = parse(words);
+    ASSERT_FALSE(line.has_value()) << words;
+    EXPECT_EQ(line.error().status, 2) << words;
+    EXPECT_NE(line.error().text.find(expected), std::string::npos)
+        << words << ": " << line.error().text;
   }
 }
 
