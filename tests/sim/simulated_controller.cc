@@ -39,7 +39,8 @@ SimulatedController::SimulatedController(const Options& options)
       random_(options.seed),
       bar_words_(kBarBytes / 8),
       bar_(reinterpret_cast<std::byte*>(bar_words_.data()), kBarBytes),
-      media_(options.size_blocks * kBlock) {
+      media_(options.size_blocks * kBlock),
+      metadata_(options.size_blocks * options.metadata_bytes) {
   for (unsigned i = 0; i < options.interrupts; i++) {
     interrupts_.emplace_back(::eventfd(0, EFD_CLOEXEC));
   }
@@ -47,6 +48,7 @@ SimulatedController::SimulatedController(const Options& options)
   perfect_.nsids = {1};
   sizes_[1] = options.size_blocks;
   perfect_.size_blocks = options.size_blocks;
+  perfect_.metadata_bytes = options.metadata_bytes;
   perfect_.queue_count = options.io_queues;
   revive();
   if (options.enabled_at_start) {
@@ -520,7 +522,11 @@ void SimulatedController::io(Queue& queue, const SubmissionEntry& sqe) {
     case NvmOpcode::kRead:
     case NvmOpcode::kWrite:
       if (std::byte* media = range(lba, blocks)) {
-        status = move(sqe, media, blocks * kBlock, sqe.nvm_opcode() == NvmOpcode::kWrite);
+        const bool write = sqe.nvm_opcode() == NvmOpcode::kWrite;
+        status = move(sqe, media, blocks * kBlock, write);
+        if (status.ok() && options_.metadata_bytes != 0) {
+          status = move_metadata(sqe, lba, blocks, write);
+        }
       }
       break;
     case NvmOpcode::kWriteZeroes:
@@ -628,6 +634,20 @@ NvmeStatus SimulatedController::move(const SubmissionEntry& sqe, std::byte* medi
     first = false;
     piece = std::min(length, kPage);
   }
+}
+
+// [Base 2.1 §4.1.1] MPTR: of contiguous memory, dword aligned where SGLs do not say otherwise.
+NvmeStatus SimulatedController::move_metadata(const SubmissionEntry& sqe, std::uint64_t lba,
+                                              std::uint64_t blocks, bool write) {
+  const std::uint64_t length = blocks * options_.metadata_bytes;
+  std::byte* memory = host(sqe.mptr.get(), length);
+  if (memory == nullptr || sqe.mptr.get() % 4 != 0) {
+    violate("metadata is not where the controller could take it from");
+    return NvmeStatus::make(GenericStatus::kInvalidField, true);
+  }
+  std::byte* kept = metadata_.data() + lba * options_.metadata_bytes;
+  std::memcpy(write ? kept : memory, write ? memory : kept, length);
+  return {};
 }
 
 bool SimulatedController::post_done(Queue& queue) {

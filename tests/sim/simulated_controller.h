@@ -45,6 +45,9 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
     bool out_of_order = false;          ///< completions of I/O in any order
     bool shadow_doorbells = false;
     bool sgl = false;
+    /// Of each block, in a buffer of its own, with protection of type 1 in its last 8 bytes. The
+    /// controller only keeps it: it makes and checks none.
+    std::uint16_t metadata_bytes = 0;
     std::uint64_t own_memory_bytes = 0;  ///< CMB, in whole pages
     bool old_memory = false;             ///< it has the address of its BAR, as before NVMe 1.4
     bool weighted = false;               ///< weighted round robin arbitration
@@ -93,6 +96,8 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   /// Namespaces that there are, attached to it or not.
   std::size_t namespace_count() const { return sizes_.size(); }
   std::uint64_t io_commands() const { return io_commands_; }
+  /// What it keeps of all blocks' metadata.
+  std::span<std::byte> metadata() { return metadata_; }
   std::uint64_t sgl_commands() const { return sgl_commands_; }
   std::size_t io_queue_count() const { return queues_.size(); }
   /// QPRIO of submission queue `qid`, which exists.
@@ -141,6 +146,8 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
                                   std::uint64_t length, bool write);
   nvme::spec::NvmeStatus move(const nvme::spec::SubmissionEntry& sqe, std::byte* media,
                               std::uint64_t length, bool write);
+  nvme::spec::NvmeStatus move_metadata(const nvme::spec::SubmissionEntry& sqe, std::uint64_t lba,
+                                       std::uint64_t blocks, bool write);
   bool post_done(Queue& queue);
   bool strike(Queue& queue, nvme::spec::CompletionEntry& entry);
   void post(Queue& queue, nvme::spec::CompletionEntry entry, bool stale = false);
@@ -165,6 +172,7 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   alignas(8) std::vector<std::uint64_t> bar_words_;
   std::span<std::byte> bar_;
   std::vector<std::byte> media_;
+  std::vector<std::byte> metadata_;
   std::vector<UniqueFd> interrupts_;
   UniqueFd removal_;
   nvme::PerfectController perfect_;

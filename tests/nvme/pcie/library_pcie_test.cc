@@ -2,6 +2,7 @@
 // on simulated controllers.
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -183,7 +184,6 @@ TEST_F(LibraryPcieTest, ProbingWithoutAnIdFindsWhatVfioHas) {
   EXPECT_EQ(initiator_->attached().size(), 2u);
 }
 
-TEST_F(LibraryPcieTest, MemoryOfAnyKindGoesThereAndBack) {
 TEST_F(LibraryPcieTest, ADriveThatIsGoneFromTheBusIsReportedOnce) {
   plug(kFirst);
   plug(kSecond);
@@ -213,6 +213,7 @@ TEST_F(LibraryPcieTest, ADriveThatIsGoneFromTheBusIsReportedOnce) {
   EXPECT_EQ(initiator_->attached().size(), 1u) << "it stays until it is detached";
 }
 
+TEST_F(LibraryPcieTest, MemoryOfAnyKindGoesThereAndBack) {
   Controller* controller = attach();
   auto queue = controller->allocate_io_queue_pair();
   ASSERT_TRUE(queue) << queue.error().text;
@@ -348,6 +349,95 @@ TEST_F(LibraryPcieTest, MorePiecesThanAListHasRoomForAreSplit) {
   EXPECT_EQ(drive().sgl_commands(), 2u);
   EXPECT_EQ(drive().io_commands(), 2u);
   shard_->reactor().dma_catalog().remove(entry);
+}
+
+// 80 blocks are three commands. Once the metadata lies where the drive reaches it, once it has to
+// be copied there and back; the second time at an address that MPTR cannot name, too.
+TEST_F(LibraryPcieTest, SeparateMetadataGoesThereAndBackWithItsBlocks) {
+  constexpr std::size_t kBlocks = 80;
+  constexpr std::size_t kMetadata = 16;
+  plug(kFirst, {.metadata_bytes = kMetadata});
+  const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
+  ASSERT_TRUE(controller) << controller.error().text;
+  auto queue = (*controller)->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
+  auto region = DmaRegion::allocate(std::size_t{1} << 20);
+  ASSERT_TRUE(region);
+  DmaEntry entry(*region);
+  shard_->reactor().dma_catalog().add(entry);
+  std::vector<std::byte> data = noise(kBlocks * 4096, 31);
+  const std::vector<std::byte> written = data;
+  const iovec piece{data.data(), data.size()};
+  std::vector<std::byte> own(kBlocks * kMetadata + 4);
+  const std::array places{region->span().subspan(4096 + 4, kBlocks * kMetadata),
+                          std::span(own).first(kBlocks * kMetadata),
+                          std::span(own).subspan(1, kBlocks * kMetadata),
+                          region->span().subspan(1, kBlocks * kMetadata)};
+  std::uint64_t lba = 5;
+  for (std::size_t i = 0; i < places.size(); i++, lba += 100) {
+    SCOPED_TRACE(i);
+    const std::vector<std::byte> expected =
+        noise(kBlocks * kMetadata, static_cast<unsigned>(i) + 40);
+    std::ranges::copy(expected, places.at(i).begin());
+    Ended write;
+    BlockIo io{.lba = lba,
+               .blocks = kBlocks,
+               .data = {&piece, 1},
+               .metadata = places.at(i),
+               .done = &Ended::record,
+               .context = &write};
+    ASSERT_EQ(subject.write(io), 0);
+    ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+    EXPECT_TRUE(write.status.ok());
+    EXPECT_TRUE(std::ranges::equal(drive().metadata().subspan(lba * kMetadata, kBlocks * kMetadata),
+                                   expected));
+    std::ranges::fill(places.at(i), std::byte{0});
+    std::ranges::fill(data, std::byte{0});
+    Ended read;
+    io.context = &read;
+    ASSERT_EQ(subject.read(io), 0);
+    ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
+    EXPECT_TRUE(read.status.ok());
+    EXPECT_TRUE(std::ranges::equal(places.at(i), expected));
+    EXPECT_EQ(data, written);
+  }
+  shard_->reactor().dma_catalog().remove(entry);
+}
+
+TEST_F(LibraryPcieTest, ProtectionOfTheHostsInSeparateMetadata) {
+  constexpr std::size_t kBlocks = 40;
+  plug(kFirst, {.metadata_bytes = 8});
+  const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
+  ASSERT_TRUE(controller) << controller.error().text;
+  auto queue = (*controller)->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
+  std::vector<std::byte> data = noise(kBlocks * 4096, 33);
+  std::vector<std::byte> metadata(kBlocks * 8);
+  const iovec piece{data.data(), data.size()};
+  BlockIo io{.lba = 7, .blocks = kBlocks, .data = {&piece, 1}, .metadata = metadata};
+  io.done = &Ended::record;
+  io.io_flags = command::kIoCheckGuard | command::kIoCheckReferenceTag;
+  io.host_protection = true;
+  const auto run = [&](int (NamespaceIo::*what)(const BlockIo&)) {
+    Ended ended;
+    io.context = &ended;
+    EXPECT_EQ((subject.*what)(io), 0);
+    EXPECT_TRUE(poll_until(**queue, [&] { return ended.done; }));
+    return ended.status;
+  };
+  EXPECT_TRUE(run(&NamespaceIo::write).ok());
+  spec::ProtectionInformation kept;
+  std::memcpy(&kept, drive().metadata().data() + (7 + 36) * 8, sizeof(kept));
+  EXPECT_EQ(kept.reference_tag(), 7u + 36);
+  EXPECT_EQ(kept.guard(), guard_crc(0, std::span(data).subspan(std::size_t{36} * 4096, 4096)));
+  EXPECT_TRUE(run(&NamespaceIo::read).ok());
+  drive().metadata()[(7 + 36) * 8] ^= std::byte{1};
+  EXPECT_TRUE(run(&NamespaceIo::read).is(spec::MediaStatus::kGuardCheckError));
+  drive().metadata()[(7 + 36) * 8] ^= std::byte{1};
+  drive().metadata()[(7 + 36) * 8 + 7] ^= std::byte{1};
+  EXPECT_TRUE(run(&NamespaceIo::read).is(spec::MediaStatus::kReferenceTagCheckError));
 }
 
 // Memory of the application for the queues, as many pages as are asked for.

@@ -128,7 +128,8 @@ check "the daemon ends" stop_daemon
 # --- the library ---
 library_test=$NVUBLK_BIN/../tests/nvme/pcie/nvublk_pcie_guest_test
 check "bind the drive for the library" nvublk pci bind "$formats"
-check "the library's tests" env PCI_ADDRESS="$formats" PCI_NSID=8 "$library_test"
+check "the library's tests, also on namespaces with metadata" env PCI_ADDRESS="$formats" \
+  PCI_NSID=8 PCI_METADATA_NSIDS=3,4,5,6 "$library_test"
 check "unbind it" nvublk pci unbind "$formats"
 
 # --- idle modes, and queue pairs ---
