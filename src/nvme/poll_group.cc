@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "engine/check.h"
+#include "nvme/poll_result.h"
 
 namespace nvublk::nvme {
 
@@ -76,33 +77,26 @@ std::int64_t PollGroup::process_completions(std::uint32_t max_per_queue, Disconn
   if (!shard_.reactor().turning()) {
     shard_.reactor().turn(false);
   }
-  std::int64_t completions = 0;
-  int error = 0;
+  PollResult result;
   // By index: callbacks may add members.
   for (std::size_t i = 0; i < members_.size(); i++) {
     if (members_[i] == nullptr) {
       continue;
     }
     const int done = members_[i]->reap(max_per_queue);
-    if (done >= 0) {
-      completions += done;
-      continue;
-    }
-    if (error == 0) {
-      error = done;
-    }
-    if (disconnected != nullptr && members_[i] != nullptr) {
+    result.add(done);
+    if (done < 0 && disconnected != nullptr && members_[i] != nullptr) {
       disconnected(context, *members_[i]);
     }
   }
   processing_ = false;
   std::erase(members_, nullptr);
   statistics_.polls++;
-  statistics_.completions += static_cast<std::uint64_t>(completions);
-  if (completions == 0) {
+  statistics_.completions += static_cast<std::uint64_t>(result.completions());
+  if (result.completions() == 0) {
     statistics_.idle_polls++;
   }
-  return error != 0 ? error : completions;
+  return result.value();
 }
 
 int PollGroup::all_connected() const {
