@@ -178,14 +178,40 @@ TEST_F(ProbeTest, AHostWithoutAnIdentityGetsOne) {
 
 TEST_F(ProbeTest, DefaultsAreSpdks) {
   const ControllerOptions defaults;
+  EXPECT_EQ(defaults.io_queues, 0u) << "SPDK: 1024; either way what the controller grants";
   EXPECT_EQ(defaults.queue_size, 256u);
   EXPECT_EQ(defaults.io_queue_requests, 512u);
   EXPECT_EQ(defaults.admin_queue_size, 32u);
   EXPECT_EQ(defaults.keep_alive, seconds(10));
   EXPECT_EQ(defaults.admin_timeout, seconds(30));
   EXPECT_EQ(defaults.transport_retry_count, 4u);
+  EXPECT_EQ(defaults.command_sets, CommandSets::kAutomatic);
+  EXPECT_FALSE(defaults.arbitration.weighted);
+  EXPECT_EQ(defaults.arbitration.burst, 0);
+  EXPECT_EQ(defaults.arbitration.low, 0);
+  EXPECT_EQ(defaults.arbitration.medium, 0);
+  EXPECT_EQ(defaults.arbitration.high, 0);
   EXPECT_TRUE(defaults.shutdown_notification);
   EXPECT_TRUE(defaults.log_errors);
+  EXPECT_TRUE(defaults.read_ana_log);
+  EXPECT_TRUE(defaults.read_changed_namespace_list);
+  EXPECT_EQ(defaults.host.nqn, "") << "the initiator has one of a random UUID then";
+  EXPECT_EQ(defaults.host.id, HostId{});
+  const TransportOptions& transport = defaults.transport;
+  EXPECT_EQ(transport.host_traddr, "");
+  EXPECT_EQ(transport.host_trsvcid, "");
+  EXPECT_EQ(transport.tos, -1) << "the system's, which is SPDK's 0";
+  EXPECT_EQ(transport.ack_timeout, -1) << "off, which is SPDK's 0";
+  EXPECT_FALSE(transport.header_digest);
+  EXPECT_FALSE(transport.data_digest);
+  EXPECT_FALSE(transport.controller_memory);
+  EXPECT_FALSE(transport.shared_receive_queue);
+  // Two differ on purpose. SPDK gives Connect half a second, which a target that is starting or
+  // busy misses; and it keeps SQ flow control, which costs us nothing to go without: a queue pair
+  // never has more commands than the queue has entries.
+  EXPECT_EQ(defaults.connect_timeout, seconds(5));
+  EXPECT_EQ(transport.connect_timeout, seconds(5));
+  EXPECT_TRUE(defaults.disable_sq_flow_control);
 }
 
 TEST_F(ProbeTest, OptionsOutOfRangeAreClamped) {
@@ -359,6 +385,35 @@ TEST_F(ProbeTest, ASilentControllerDelaysNoOther) {
   EXPECT_EQ(busy, 4u);
   EXPECT_EQ(attached_.size(), 12u);
   EXPECT_TRUE(failed_.empty());
+}
+
+// The one place where this thread could sleep is the ring's wait, and the reactor counts those.
+TEST_F(ProbeTest, PollingASilentControllerNeverSleeps) {
+  const auto sleeps = [this] { return shard_->reactor().counters().sleeps; };
+  Result<Controller*> controller = initiator_->connect(make_id(kOne));
+  ASSERT_TRUE(controller);
+  EXPECT_GT(sleeps(), 0u) << "the synchronous call does, or this would show nothing";
+  const std::uint64_t before = sleeps();
+  simulations_[kTwo].fault = Fault::kSilence;
+  simulations_[kTwo].strike_at = 5;
+  ControllerOptions patient = initiator_->default_options();
+  patient.admin_timeout = seconds(1000);
+  auto context = initiator_->connect_async(make_id(kTwo), patient, callbacks_);
+  ASSERT_TRUE(context);
+  auto queue = (*controller)->allocate_io_queue_pair();
+  ASSERT_TRUE(queue) << queue.error().text;
+  for (int i = 0; i < 1000; i++) {
+    ASSERT_EQ((*context)->poll(), -EAGAIN);
+    (*controller)->process_admin_completions();
+    ASSERT_EQ((*queue)->process_completions(), 0);
+  }
+  queue->reset();
+  simulations_[kOne].fault = Fault::kSilence;
+  simulations_[kOne].strike_at = simulations_[kOne].asked;
+  DetachContext detaching;
+  ASSERT_TRUE(initiator_->detach_async(**controller, detaching));
+  for (int i = 0; i < 100; i++) ASSERT_EQ(detaching.poll(), -EAGAIN);
+  EXPECT_EQ(sleeps(), before);
 }
 
 TEST_F(ProbeTest, ASilentControllerFailsAtItsDeadlineWithItsStep) {
