@@ -132,14 +132,16 @@ int NamespaceIo::reservation_register(const ReservationRegister& what, IoCommand
 
 int NamespaceIo::reservation_acquire(const ReservationAcquire& what, IoCommand::Done done,
                                      void* context) {
-  return submit_keys(command::reservation_acquire(namespace_.nsid(), what.action, false, what.type),
-                     {what.current_key, what.preempted_key}, 16, done, context);
+  return submit_keys(
+      command::reservation_acquire(namespace_.nsid(), what.action, what.ignore_key, what.type),
+      {what.current_key, what.preempted_key}, 16, done, context);
 }
 
 int NamespaceIo::reservation_release(const ReservationRelease& what, IoCommand::Done done,
                                      void* context) {
-  return submit_keys(command::reservation_release(namespace_.nsid(), what.action, false, what.type),
-                     {what.current_key, 0}, 8, done, context);
+  return submit_keys(
+      command::reservation_release(namespace_.nsid(), what.action, what.ignore_key, what.type),
+      {what.current_key, 0}, 8, done, context);
 }
 
 int NamespaceIo::reservation_report(const iovec& memory, bool extended, IoCommand::Done done,

@@ -100,12 +100,16 @@ class NamespaceIo {
     command::ReservationType type = command::ReservationType::kWriteExclusive;
     std::uint64_t current_key = 0;
     std::uint64_t preempted_key = 0;
+    /// The current key is not looked at (IEKEY). Controllers since NVMe 1.3 (RESCAP bit 7 of
+    /// Identify Namespace) refuse it with Invalid Field. [Base 2.1 §7.5]
+    bool ignore_key = false;
   };
   int reservation_acquire(const ReservationAcquire& what, IoCommand::Done done, void* context);
   struct ReservationRelease {
     command::ReleaseAction action = command::ReleaseAction::kRelease;
     command::ReservationType type = command::ReservationType::kWriteExclusive;
     std::uint64_t current_key = 0;
+    bool ignore_key = false;  ///< see ReservationAcquire. [Base 2.1 §7.7]
   };
   int reservation_release(const ReservationRelease& what, IoCommand::Done done, void* context);
   /// Into `memory`, a multiple of 4 bytes; decode_reservation_report() reads it, with `extended`:

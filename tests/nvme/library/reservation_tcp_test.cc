@@ -35,18 +35,19 @@ class ReservationTest : public CommandsTest {
   }
   spec::NvmeStatus acquire(Host& host, ReservationType type, std::uint64_t key,
                            AcquireAction action = AcquireAction::kAcquire,
-                           std::uint64_t preempted = 0) {
+                           std::uint64_t preempted = 0, bool ignore = false) {
     return host
         .run([&](NamespaceIo& io, Ended& ended) {
-          return io.reservation_acquire({action, type, key, preempted}, &Ended::record, &ended);
+          return io.reservation_acquire({action, type, key, preempted, ignore}, &Ended::record,
+                                        &ended);
         })
         .status;
   }
   spec::NvmeStatus release(Host& host, ReservationType type, std::uint64_t key,
-                           ReleaseAction action = ReleaseAction::kRelease) {
+                           ReleaseAction action = ReleaseAction::kRelease, bool ignore = false) {
     return host
         .run([&](NamespaceIo& io, Ended& ended) {
-          return io.reservation_release({action, type, key}, &Ended::record, &ended);
+          return io.reservation_release({action, type, key, ignore}, &Ended::record, &ended);
         })
         .status;
   }
@@ -113,6 +114,19 @@ TEST_F(ReservationTest, EachTypeLetsThoseThroughThatItNames) {
     ASSERT_EQ(release(*first_, row.type, 0x11), good());
     EXPECT_TRUE(may_write(third));
   }
+}
+
+// Since NVMe 1.3, which the target says it is of in RESCAP, such a command is an error; so it shows
+// that the bit gets there.
+TEST_F(ReservationTest, IgnoringTheKeyIsForTheControllerToRefuse) {
+  constexpr auto kType = ReservationType::kWriteExclusive;
+  ASSERT_EQ(enroll(*first_, 0x11), good());
+  EXPECT_TRUE(acquire(*first_, kType, 0x99, AcquireAction::kAcquire, 0, true)
+                  .is(GenericStatus::kInvalidField));
+  ASSERT_EQ(acquire(*first_, kType, 0x11), good());
+  EXPECT_TRUE(release(*first_, kType, 0x99, ReleaseAction::kRelease, true)
+                  .is(GenericStatus::kInvalidField));
+  EXPECT_EQ(report(*first_).type, kType) << "it is still held";
 }
 
 TEST_F(ReservationTest, OnlyRegistrantsWithTheirKeyReserve) {
