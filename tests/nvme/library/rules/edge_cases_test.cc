@@ -95,6 +95,39 @@ TEST_F(EdgeCases, AStuckAdminQueueStopsInitializationAtItsStepUntilTheDeadline) 
   simulation().hold_admin = false;
 }
 
+TEST_F(EdgeCases, AStuckAdminQueueStopsAResetAtItsStepUntilTheDeadline) {
+  options_.admin_timeout = milliseconds(50);
+  Controller& controller = attach();
+  simulation().hold_admin = true;
+  std::optional<Status> result;
+  controller.reset([&result](Status status) { result = std::move(status); });
+  for (int i = 0; i < 20; i++) controller.process_admin_completions();
+  EXPECT_FALSE(result) << "it does not progress";
+  EXPECT_EQ(controller.state(), ControllerState::kResetting);
+  ASSERT_TRUE(poll_until([&result] { return result.has_value(); }));
+  ASSERT_FALSE(*result);
+  EXPECT_EQ(result->error().code, ErrorCode::kTimeout) << result->error().text;
+  EXPECT_NE(result->error().step, "");
+  EXPECT_EQ(controller.state(), ControllerState::kFailed);
+  simulation().hold_admin = false;
+  EXPECT_TRUE(initiator_->reset(controller)) << "the next one mends it";
+  EXPECT_EQ(controller.state(), ControllerState::kLive);
+}
+
+TEST_F(EdgeCases, AStuckAdminQueueStopsADetachUntilTheDeadline) {
+  options_.admin_timeout = milliseconds(50);
+  Controller& controller = attach();
+  simulation().fault = Fault::kSilence;
+  simulation().strike_at = simulation().asked;  // CC, which the shutdown begins with
+  DetachContext context;
+  ASSERT_TRUE(initiator_->detach_async(controller, context));
+  for (int i = 0; i < 20; i++) ASSERT_EQ(context.poll(), -EAGAIN) << "it does not progress";
+  EXPECT_GT(simulation().queues_alive, 0);
+  EXPECT_TRUE(poll_until([&context] { return context.poll() == 0; }));
+  EXPECT_EQ(simulation().queues_alive, 0) << "without the answer, the connection just closes";
+  EXPECT_TRUE(initiator_->attached().empty());
+}
+
 TEST_F(EdgeCases, WithoutPollingCommandsRemainOutstanding) {
   auto queue = allocate(attach());
   Outcome outcome;
