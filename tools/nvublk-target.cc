@@ -188,8 +188,8 @@ int main(int argc, char** argv) {
   CLI::App* ctl = app.add_subcommand("ctl", "Talk to the control socket of a running target");
   ctl->add_option("path", line.control_path, "the socket given as --control")->required();
   ctl->add_option("method", line.method,
-                  "stats, list, ns_add, ns_remove, ns_resize, fault, clear_faults, drop or "
-                  "expire_keep_alive")
+                  "stats, list, ns_add, ns_remove, ns_resize, referral_add, referral_remove, "
+                  "zone_fail, fault, clear_faults, drop or expire_keep_alive")
       ->required();
   ctl->add_option("params", line.params, "a JSON object");
   try {

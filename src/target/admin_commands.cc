@@ -52,7 +52,10 @@ Reply Queue::set_features(const Sqe& sqe, Bytes data) {
     return Reply::success();
   }
   if (feature == FeatureId::kAsyncEventConfig) {
-    if (discovery) return Reply::success();
+    if (discovery) {
+      controller_->set_event_config(value & kAsyncDiscoveryLog);
+      return Reply::success();
+    }
     if ((value & ~kEventConfigBits) != 0) return Reply::error(GenericStatus::kInvalidField);
     controller_->set_event_config(value);
     return Reply::success();

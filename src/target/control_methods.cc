@@ -1,6 +1,7 @@
 // The methods of the control socket.
 
 #include <array>
+#include <charconv>
 #include <stdexcept>
 #include <utility>
 
@@ -203,13 +204,15 @@ json stats_json(const Stats& stats) {
 }
 
 json list_json(const Target& target) {
-  json value{{"subnqn", target.options().subnqn},
-             {"listening", json::array()},
-             {"controllers", json::array()},
-             {"namespaces", json::array()},
-             {"faults", json::array()}};
+  json value{{"subnqn", target.options().subnqn}, {"listening", json::array()},
+             {"referrals", json::array()},        {"controllers", json::array()},
+             {"namespaces", json::array()},       {"faults", json::array()}};
   for (const auto& address : target.listening()) {
     value["listening"].push_back(
+        {{"traddr", address.address}, {"trsvcid", std::to_string(address.port)}});
+  }
+  for (const auto& address : target.referrals()) {
+    value["referrals"].push_back(
         {{"traddr", address.address}, {"trsvcid", std::to_string(address.port)}});
   }
   for (const auto& controller : target.controllers()) {
@@ -253,6 +256,22 @@ json add_namespace(Target& target, const json& params) {
   return {{"nsid", checked(target.add_namespace(options))}};
 }
 
+/// Where a discovery subsystem elsewhere is.
+ListenAddress referral_of(const json& params) {
+  ListenAddress address;
+  address.address = params.at("traddr");
+  const json& port = params.at("trsvcid");
+  const std::string text = port.is_string() ? port.get<std::string>() : port.dump();
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), address.port);
+  if (error != std::errc{} || end != text.data() + text.size() || address.port == 0) {
+    throw std::runtime_error("trsvcid is a port number from 1 to 65535");
+  }
+  if (address.address.empty() || address.address.size() > 256) {
+    throw std::runtime_error("traddr is an IP address");
+  }
+  return address;
+}
+
 json dispatch(Target& target, const std::string& method, const json& params) {
   if (method == "stats") return stats_json(target.stats());
   if (method == "list") return list_json(target);
@@ -264,6 +283,12 @@ json dispatch(Target& target, const std::string& method, const json& params) {
   if (method == "ns_resize") {
     checked(
         target.resize_namespace(number<std::uint32_t>(params, "nsid"), size_of(params.at("size"))));
+    return json::object();
+  }
+  if (method == "referral_add" || method == "referral_remove") {
+    const ListenAddress address = referral_of(params);
+    checked(method == "referral_add" ? target.add_referral(address)
+                                     : target.remove_referral(address));
     return json::object();
   }
   if (method == "zone_fail") {
@@ -294,9 +319,10 @@ json dispatch(Target& target, const std::string& method, const json& params) {
     const auto cntlid = optional_number<std::uint16_t>(params, "cntlid");
     return {{"expired", target.expire_keep_alive(cntlid)}};
   }
-  throw std::runtime_error("there is no method \"" + method +
-                           "\"; there are stats, list, ns_add, ns_remove, ns_resize, zone_fail, "
-                           "fault, clear_faults, drop and expire_keep_alive");
+  throw std::runtime_error(
+      "there is no method \"" + method +
+      "\"; there are stats, list, ns_add, ns_remove, ns_resize, "
+      "referral_add, referral_remove, zone_fail, fault, clear_faults, drop and expire_keep_alive");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "nvme/spec/async_event.h"
 #include "nvme/spec/features.h"
+#include "nvme/spec/log_pages.h"
 #include "nvme/spec/properties.h"
 
 namespace nvublk::target {
@@ -14,7 +15,6 @@ namespace {
 
 /// The log page of changed namespaces holds that many, and then only says "many".
 constexpr std::size_t kMostChanged = 1024;
-constexpr std::uint8_t kChangedNamespaceLog = 0x04;
 
 }  // namespace
 
@@ -192,6 +192,17 @@ void Controller::namespace_changed(std::uint32_t nsid) {
   report_event();
 }
 
+void Controller::discovery_log_changed() {
+  const std::lock_guard lock(mutex_);
+  change_pending_ = true;
+  report_event();
+}
+
+void Controller::discovery_log_read() {
+  const std::lock_guard lock(mutex_);
+  change_pending_ = change_masked_ = false;
+}
+
 std::vector<std::uint32_t> Controller::changed_namespaces(bool retain) {
   const std::lock_guard lock(mutex_);
   std::vector<std::uint32_t> list(changed_.begin(), changed_.end());
@@ -203,16 +214,20 @@ std::vector<std::uint32_t> Controller::changed_namespaces(bool retain) {
   return list;
 }
 
+// What changes at a discovery controller is its log, at others the namespaces.
 void Controller::report_event() {
+  const std::uint32_t wanted = identity_.discovery ? kAsyncDiscoveryLog : kAsyncNamespaceAttribute;
   if (!change_pending_ || change_masked_ || event_requests_.empty() ||
-      (event_config_ & kAsyncNamespaceAttribute) == 0) {
+      (event_config_ & wanted) == 0) {
     return;
   }
   const auto owner = queues_[0].lock();
   if (owner == nullptr) return;
-  const AsyncEvent event{AsyncEventType::kNotice,
-                         static_cast<std::uint8_t>(AsyncNotice::kNamespaceAttributeChanged),
-                         kChangedNamespaceLog};
+  const AsyncNotice notice = identity_.discovery ? AsyncNotice::kDiscoveryLogChanged
+                                                 : AsyncNotice::kNamespaceAttributeChanged;
+  const LogPage page = identity_.discovery ? LogPage::kDiscovery : LogPage::kChangedNamespaceList;
+  const AsyncEvent event{AsyncEventType::kNotice, static_cast<std::uint8_t>(notice),
+                         static_cast<std::uint8_t>(page)};
   owner->complete_held(event_requests_.front(), event.encode(), NvmeStatus::success());
   event_requests_.pop_front();
   change_pending_ = false;

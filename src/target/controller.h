@@ -100,6 +100,9 @@ class Controller {
   /// Holds a request until there is an event; false when too many are held.
   bool hold_event_request(std::uint16_t cid);
   void namespace_changed(std::uint32_t nsid);
+  void discovery_log_changed();
+  /// Lets the event come again.
+  void discovery_log_read();
   /// The changed namespaces, ascending; more than 1024 are one entry of FFFFFFFFh. Forgets them,
   /// and lets the event come again, unless `retain`.
   std::vector<std::uint32_t> changed_namespaces(bool retain);

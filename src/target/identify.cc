@@ -134,7 +134,10 @@ Reply Queue::identify_controller() {
   id.aerl = Controller::kEventRequests - 1;
   set_fabrics_fields(id, options, discovery);
   fill_text(id.subnqn, discovery ? std::string_view(kDiscoveryNqn) : options.subnqn, '\0');
-  if (discovery) return whole(id);
+  if (discovery) {
+    id.oaes = kAsyncDiscoveryLog;
+    return whole(id);
+  }
   id.oaes = kAsyncNamespaceAttribute;
   id.crdt1 = options.retry_delays_100ms[0];
   id.crdt2 = options.retry_delays_100ms[1];

@@ -99,8 +99,10 @@ Reply Queue::get_log_page(const Sqe& sqe) {
 std::optional<std::vector<std::uint8_t>> Queue::log_page(std::uint8_t lid, bool retain) {
   const auto page = static_cast<LogPage>(lid);
   if (controller_->identity().discovery) {
-    if (page == LogPage::kDiscovery) return discovery_log();
-    return std::nullopt;
+    if (page != LogPage::kDiscovery) return std::nullopt;
+    // Before it is read: what changes meanwhile is an event again.
+    if (!retain) controller_->discovery_log_read();
+    return discovery_log();
   }
   if (page == LogPage::kSupportedLogPages) return supported_pages();
   if (page == LogPage::kErrorInformation) return error_log();
@@ -146,32 +148,41 @@ std::vector<std::uint8_t> Queue::smart_log() {
   return bytes_of(log);
 }
 
+// [Base 2.1 §5.1.12.3.1]
 std::vector<std::uint8_t> Queue::discovery_log() {
   std::vector<ListenAddress> ports;
   if (subsystem_.host_allowed(controller_->identity().hostnqn)) ports = subsystem_.listening();
+  const Subsystem::Referrals referrals = subsystem_.referrals();
   DiscoveryLogHeader head;
-  head.genctr = std::uint64_t{1};  // what is listed does not change while the target runs
-  head.numrec = ports.size();
+  head.genctr = referrals.generation;
+  head.numrec = ports.size() + referrals.list.size();
   auto log = bytes_of(head);
-  for (std::size_t i = 0; i < ports.size(); i++) {
-    const bool any = ports[i].address == "0.0.0.0" || ports[i].address == "::";
-    const std::string& address = any ? local_.address : ports[i].address;
+  std::uint16_t portid = 0;
+  const auto add = [&](const ListenAddress& where, SubsystemType type, std::string_view subnqn) {
+    const bool any = where.address == "0.0.0.0" || where.address == "::";
+    const std::string& address = any ? local_.address : where.address;
     const bool ipv6 = address.find(':') != std::string::npos;
     DiscoveryLogEntry entry;
     entry.trtype = static_cast<std::uint8_t>(TransportTypeCode::kTcp);
     entry.adrfam =
         static_cast<std::uint8_t>(ipv6 ? AddressFamilyCode::kIpv6 : AddressFamilyCode::kIpv4);
-    entry.subtype = static_cast<std::uint8_t>(SubsystemType::kNvme);
+    entry.subtype = static_cast<std::uint8_t>(type);
     const bool no_flow_control = subsystem_.options().sq_flow_control_disable;
     entry.treq = no_flow_control ? 1u << 2 : 0;
-    entry.portid = static_cast<std::uint16_t>(i);
+    entry.portid = portid++;
     entry.cntlid = kCntlidDynamic;
     entry.asqsz = std::uint16_t{32};
-    fill_text(entry.trsvcid, std::to_string(ports[i].port), ' ');
-    fill_text(entry.subnqn, subsystem_.options().subnqn, '\0');
+    fill_text(entry.trsvcid, std::to_string(where.port), ' ');
+    fill_text(entry.subnqn, subnqn, '\0');
     fill_text(entry.traddr, address, ' ');
     const auto bytes = bytes_of(entry);
     log.insert(log.end(), bytes.begin(), bytes.end());
+  };
+  for (const ListenAddress& port : ports) {
+    add(port, SubsystemType::kNvme, subsystem_.options().subnqn);
+  }
+  for (const ListenAddress& referral : referrals.list) {
+    add(referral, SubsystemType::kReferral, kDiscoveryNqn);
   }
   return log;
 }

@@ -44,6 +44,7 @@ struct ListenAddress {
 
   /// Reads "ADDR:PORT", "[V6ADDR]:PORT", "ADDR" or ":PORT".
   static Result<ListenAddress> parse(std::string_view text);
+  bool operator==(const ListenAddress&) const = default;
 };
 
 struct Options {

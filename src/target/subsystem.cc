@@ -9,6 +9,9 @@ namespace {
 /// The last CNTLID that may be given; from FFF0h on they are reserved. [Base 2.1 §5.1.13.2.1]
 constexpr std::uint16_t kLastCntlid = 0xffef;
 
+/// So that the discovery log stays small.
+constexpr std::size_t kMostReferrals = 64;
+
 }  // namespace
 
 Result<std::uint32_t> Subsystem::add_namespace(const NamespaceOptions& options) {
@@ -32,6 +35,46 @@ Status Subsystem::resize_namespace(std::uint32_t nsid, std::uint64_t size_bytes)
 void Subsystem::announce(std::uint32_t nsid) {
   for (const auto& controller : controllers()) {
     if (!controller->identity().discovery) controller->namespace_changed(nsid);
+  }
+}
+
+Status Subsystem::add_referral(const ListenAddress& address) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (referrals_.list.size() == kMostReferrals) {
+      return fail(ErrorCode::kNoResources,
+                  "there are " + std::to_string(kMostReferrals) + " referrals already");
+    }
+    if (std::ranges::find(referrals_.list, address) != referrals_.list.end()) {
+      return fail(ErrorCode::kAlreadyExists, "there is this referral already");
+    }
+    referrals_.list.push_back(address);
+    referrals_.generation++;
+  }
+  announce_discovery_log();
+  return {};
+}
+
+Status Subsystem::remove_referral(const ListenAddress& address) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::erase(referrals_.list, address) == 0) {
+      return fail(ErrorCode::kNotFound, "there is no such referral");
+    }
+    referrals_.generation++;
+  }
+  announce_discovery_log();
+  return {};
+}
+
+Subsystem::Referrals Subsystem::referrals() const {
+  const std::lock_guard lock(mutex_);
+  return referrals_;
+}
+
+void Subsystem::announce_discovery_log() {
+  for (const auto& controller : controllers()) {
+    if (controller->identity().discovery) controller->discovery_log_changed();
   }
 }
 

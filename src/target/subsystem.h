@@ -33,6 +33,16 @@ class Subsystem {
   Status remove_namespace(std::uint32_t nsid);
   Status resize_namespace(std::uint32_t nsid, std::uint64_t size_bytes);
 
+  /// Discovery subsystems elsewhere that the discovery log refers to. Hosts that keep a connection
+  /// to the discovery controller and asked for it get a Discovery Log Page Changed event.
+  Status add_referral(const ListenAddress& address);
+  Status remove_referral(const ListenAddress& address);
+  struct Referrals {
+    std::uint64_t generation = 1;  ///< of the discovery log: it counts its changes
+    std::vector<ListenAddress> list;
+  };
+  Referrals referrals() const;
+
   bool host_allowed(std::string_view hostnqn) const;
 
   /// A new controller of the dynamic model, or nullptr when there are too many.
@@ -54,6 +64,7 @@ class Subsystem {
 
  private:
   void announce(std::uint32_t nsid);
+  void announce_discovery_log();
 
   const Options options_;
   NamespaceTable namespaces_;
@@ -63,6 +74,7 @@ class Subsystem {
   mutable std::mutex mutex_;
   std::map<std::uint16_t, std::shared_ptr<Controller>> controllers_;  // by mutex_
   std::uint16_t next_cntlid_ = 1;                                     // by mutex_
+  Referrals referrals_;                                               // by mutex_
 };
 
 }  // namespace nvublk::target

@@ -138,6 +138,18 @@ Status Target::resize_namespace(std::uint32_t nsid, std::uint64_t size_bytes) {
   return impl_->subsystem.resize_namespace(nsid, size_bytes);
 }
 
+Status Target::add_referral(const ListenAddress& address) {
+  return impl_->subsystem.add_referral(address);
+}
+
+Status Target::remove_referral(const ListenAddress& address) {
+  return impl_->subsystem.remove_referral(address);
+}
+
+std::vector<ListenAddress> Target::referrals() const {
+  return impl_->subsystem.referrals().list;
+}
+
 Status Target::fail_zone(std::uint32_t nsid, std::uint64_t lba, bool offline) {
   const auto ns = impl_->subsystem.namespaces().find(nsid);
   const auto state = offline ? nvme::spec::ZoneState::kOffline : nvme::spec::ZoneState::kReadOnly;

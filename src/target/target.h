@@ -74,6 +74,12 @@ class Target {
   Status remove_namespace(std::uint32_t nsid);
   Status resize_namespace(std::uint32_t nsid, std::uint64_t size_bytes);
 
+  /// The discovery log refers to another discovery subsystem, at this address over TCP, or does not
+  /// any more. Hosts that asked for it get a Discovery Log Page Changed event.
+  Status add_referral(const ListenAddress& address);
+  Status remove_referral(const ListenAddress& address);
+  std::vector<ListenAddress> referrals() const;
+
   /// Makes the zone with this block read-only, or takes it offline, as if its media had failed.
   Status fail_zone(std::uint32_t nsid, std::uint64_t lba, bool offline);
 

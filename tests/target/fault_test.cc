@@ -263,6 +263,23 @@ TEST_F(FaultTest, NamespacesComeGrowAndGo) {
   EXPECT_EQ(control("list")["namespaces"].size(), 1u);
 }
 
+TEST_F(FaultTest, ReferralsComeAndGo) {
+  start();
+  const json other{{"traddr", "192.0.2.7"}, {"trsvcid", "8009"}};
+  control("referral_add", other);
+  EXPECT_EQ(control("list")["referrals"], json::array({other}));
+  EXPECT_THAT(
+      refusal(R"({"method":"referral_add","params":{"traddr":"192.0.2.7","trsvcid":8009}})"),
+      ::testing::HasSubstr("already"));
+  EXPECT_THAT(refusal(R"({"method":"referral_add","params":{"traddr":"x","trsvcid":"0"}})"),
+              ::testing::HasSubstr("port number"));
+  control("referral_remove", other);
+  EXPECT_EQ(control("list")["referrals"], json::array());
+  EXPECT_THAT(
+      refusal(R"({"method":"referral_remove","params":{"traddr":"192.0.2.7","trsvcid":8009}})"),
+      ::testing::HasSubstr("no such referral"));
+}
+
 TEST_F(FaultTest, StatisticsCountCommandsByName) {
   start();
   auto control_queue = admin();

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -14,6 +16,8 @@
 #include "nvme/library/tcp_target.h"
 #include "nvme/nqn.h"
 #include "nvme/poll_group.h"
+#include "nvme/spec/fabrics.h"
+#include "nvme/spec/log_pages.h"
 #include "nvme/transport_factory.h"
 
 namespace nvublk::nvme {
@@ -79,10 +83,14 @@ class LibraryTcpTest : public testing::Test, public ControllerListener {
   }
   void namespaces_changed(const std::vector<std::uint32_t>&) override {}
   void controller_state_changed(ControllerState) override {}
+  void event_received(const spec::AsyncEvent& event, std::span<const std::byte> log) override {
+    events_.emplace_back(event, std::vector<std::byte>(log.begin(), log.end()));
+  }
 
   TcpTarget target_;
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<Initiator> initiator_;
+  std::vector<std::pair<spec::AsyncEvent, std::vector<std::byte>>> events_;  ///< and their logs
 };
 
 TEST_F(LibraryTcpTest, AResetReachesQueuePairsOfOtherThreads) {
@@ -155,6 +163,40 @@ TEST_F(LibraryTcpTest, NamespacesAddedResizedAndRemovedWhileAttached) {
   ASSERT_TRUE(target_->remove_namespace(*nsid));
   wait_until([&] { return controller.find_namespace(*nsid) == nullptr; });
   EXPECT_FALSE(added->active());
+}
+
+// A discovery controller that stays attached tells each change of its log, once it has been read.
+TEST_F(LibraryTcpTest, AChangeOfTheDiscoveryLogIsAnEvent) {
+  ProbeCallbacks callbacks;
+  callbacks.listener = this;
+  const TransportId id = target_.id(std::string(spec::kDiscoveryNqn));
+  auto context = initiator_->connect_async(id, initiator_->default_options(), callbacks);
+  ASSERT_TRUE(context);
+  while ((*context)->poll() == -EAGAIN) {
+  }
+  ASSERT_EQ(initiator_->attached().size(), 1u);
+  Controller& discovery = *initiator_->attached()[0];
+  EXPECT_GT(discovery.options().keep_alive, milliseconds(0));
+  const target::ListenAddress other{"192.0.2.7", 8009};
+  const auto changed = [&](const std::function<Status()>& change, std::uint64_t generation) {
+    events_.clear();
+    ASSERT_TRUE(change());
+    const Instant limit = Clock::now() + seconds(30);
+    while (events_.empty() && Clock::now() < limit) discovery.process_admin_completions();
+    ASSERT_EQ(events_.size(), 1u);
+    EXPECT_EQ(events_[0].first.information,
+              static_cast<std::uint8_t>(spec::AsyncNotice::kDiscoveryLogChanged));
+    spec::DiscoveryLogHeader header;
+    ASSERT_GE(events_[0].second.size(), sizeof(header));
+    std::memcpy(&header, events_[0].second.data(), sizeof(header));
+    EXPECT_EQ(header.genctr.get(), generation);
+    EXPECT_EQ(header.numrec.get(), generation % 2 == 0 ? 2u : 1u);
+  };
+  for (std::uint64_t generation = 2; generation < 6; generation += 2) {
+    changed([&] { return target_->add_referral(other); }, generation);
+    changed([&] { return target_->remove_referral(other); }, generation + 1);
+  }
+  EXPECT_FALSE(target_->remove_referral(other));
 }
 
 TEST_F(LibraryTcpTest, ALostConnectionFailsQueuePairsAndAResetRecovers) {
