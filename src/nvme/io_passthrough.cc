@@ -16,6 +16,8 @@ void IoPassthroughRun::slot_free(Request& request) {
   if (!command_.data.empty()) {
     request.set_data(command_.data.data(), static_cast<std::uint32_t>(command_.data.size()));
   }
+  request.metadata = command_.metadata.data();
+  request.metadata_bytes = static_cast<std::uint32_t>(command_.metadata.size());
   request.context = this;
   request.done = [](void* self, spec::NvmeStatus status, const spec::CompletionEntry& entry) {
     static_cast<IoPassthroughRun*>(self)->finish(status, entry);

@@ -12,12 +12,14 @@
 
 namespace nvublk::nvme {
 
-/// `data` has to stay until `done` has run, which it does on the control shard.
+/// `data` and `metadata` have to stay until `done` has run, which it does on the control shard.
 struct IoPassthrough {
   using Done = std::function<void(spec::NvmeStatus status, const spec::CompletionEntry& entry)>;
 
   spec::SubmissionEntry sqe;  ///< complete but for the CID and the data pointer
   std::span<std::byte> data{};
+  /// In a buffer of its own, for transports that have TransportLimits::separate_metadata.
+  std::span<std::byte> metadata{};
   /// Past it the queue pair is closed; zero: it may take for ever.
   Duration timeout = Duration::zero();
   Done done;

@@ -87,6 +87,7 @@ struct Words {
   bool all = false;
   bool force = false;
   bool discover = false;
+  std::string raw_file;
   bool dry_run = false;
   VerbLine verb;
   bool keep_bound = false;
@@ -117,10 +118,15 @@ void add_socket_option(CLI::App& app, Words& words) {
 }
 
 void add_common_options(CLI::App& app, Words& words) {
+  std::vector<std::string> formats = {"normal", "json"};
+  if (app.get_name() == "discover") {
+    formats.emplace_back("binary");
+  }
   add_socket_option(app, words);
-  app.add_option("-o,--output-format", words.output, "normal or json")
+  app.add_option("-o,--output-format", words.output,
+                 formats.size() == 2 ? "normal or json" : "normal, json or binary")
       ->type_name("FORMAT")
-      ->check(CLI::IsMember({"normal", "json"}));
+      ->check(CLI::IsMember(formats));
 }
 
 void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
@@ -147,15 +153,15 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
   app.add_option("-I,--hostid", words.request.hostid, "Host id (default: the machine's)")
       ->type_name("UUID");
   app.add_option("-w,--host-traddr", transport.host_traddr, "Source address")->type_name("ADDR");
+  app.add_option("--host-trsvcid", transport.host_trsvcid,
+                 "Source port of the admin queue; I/O queues have those after it")
+      ->type_name("PORT");
   app.add_option("-f,--host-iface", transport.host_iface, "Network interface to use")
       ->type_name("NAME");
   app.add_option("-T,--tos", transport.tos, "IP type of service, -1: the system's")
       ->type_name("N")
       ->check(CLI::Range(-1, 255));
   app.add_option("--rdma-ack-timeout", transport.ack_timeout,
-  app.add_option("--host-trsvcid", transport.host_trsvcid,
-                 "Source port of the admin queue; I/O queues have those after it")
-      ->type_name("PORT");
                  "Over RDMA: 4.096 us times 2 to this until it is sent again, -1: the device's")
       ->type_name("N")
       ->check(CLI::Range(-1, 31));
@@ -259,6 +265,8 @@ void add_discover(CLI::App& app, Words& words) {
   CLI::App* discover =
       app.add_subcommand("discover", "Show what a discovery subsystem lists, referrals included");
   add_fabrics_options(*discover, words, true);
+  discover->add_option("-r,--raw", words.raw_file, "Save the log as bytes instead of showing it")
+      ->type_name("FILE");
   discover->footer(kDiscoverExamples);
 }
 
@@ -381,6 +389,9 @@ Status read_positional(Words& words) {
   if (request.controller.transport.host_traddr.empty()) {
     request.controller.transport.host_traddr = parsed->extras.hostaddr;
   }
+  if (request.controller.transport.host_trsvcid.empty()) {
+    request.controller.transport.host_trsvcid = parsed->extras.hostsvcid;
+  }
   if (request.nsids.empty() && parsed->extras.nsid != 0) {
     request.nsids.push_back(parsed->extras.nsid);
   }
@@ -389,9 +400,6 @@ Status read_positional(Words& words) {
 
 Status read_address_options(Words& words) {
   const auto missing = [](const char* option) {
-  if (request.controller.transport.host_trsvcid.empty()) {
-    request.controller.transport.host_trsvcid = parsed->extras.hostsvcid;
-  }
     return fail(ErrorCode::kInvalidArgument, std::string(option) + " is missing");
   };
   if (words.transport.empty()) {
@@ -516,6 +524,8 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   line.json = words.output == "json";
   line.attach = std::move(words.request);
   line.discover = words.discover;
+  line.raw = words.output == "binary" || !words.raw_file.empty();
+  line.raw_file = words.raw_file;
   line.verb = std::move(words.verb);
   line.target = words.target;
   line.settings = std::move(*settings);

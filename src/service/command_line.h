@@ -31,6 +31,8 @@ struct CommandLine {
   std::string socket_path;
   bool json = false;
   AttachRequest attach;     ///< kAttach, kDiscover; its address may be a host name yet
+  bool raw = false;         ///< kDiscover: the log as bytes
+  std::string raw_file;     ///< kDiscover: where those go; empty: standard output
   bool discover = false;    ///< kAttach: all that a discovery subsystem lists
   VerbLine verb;            ///< kVerb
   std::string target;       ///< kDetach, kSet, kStatus: a device's path or name, a controller, NQN

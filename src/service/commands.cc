@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "service/base64.h"
 #include "service/command_line.h"
 #include "service/daemon_starter.h"
 #include "service/error_line.h"
@@ -93,7 +94,11 @@ Result<Json> call_with_address(const CommandLine& line, const std::string& metho
     nvme::TransportId& id = request.controller.transport.id;
     id.traddr = address;
     id.adrfam = nvme::Adrfam::kNone;
-    report = client->call(method, request.to_params(), std::nullopt);
+    Json params = request.to_params();
+    if (line.raw) {
+      params["raw"] = true;
+    }
+    report = client->call(method, params, std::nullopt);
     // A name may have addresses that do not lead anywhere; any other failure is the answer.
     if (report || report.error().code != ErrorCode::kUnreachable) {
       break;
@@ -144,7 +149,17 @@ int run_attach(const CommandLine& line) {
 
 int run_discover(const CommandLine& line) {
   const auto report = call_with_address(line, "discover");
-  return report ? print_report(line, *report, discovery_text) : print_failure(line, report.error());
+  if (!report) {
+    return print_failure(line, report.error());
+  }
+  if (!line.raw) {
+    return print_report(line, *report, discovery_text);
+  }
+  const Status written = write_output(
+      line.raw_file,
+      from_base64(report->value("data", std::string())).value_or(std::vector<std::byte>()),
+      "--raw");
+  return written ? 0 : print_failure(line, written.error());
 }
 
 int run_verb(const CommandLine& line) {

@@ -42,7 +42,7 @@ struct Running {
       done(std::unexpected(refused(status, command.name)));
       return;
     }
-    done(DeviceAnswer{std::move(command.data),
+    done(DeviceAnswer{std::move(command.data), std::move(command.metadata),
                       entry.dw0.get() | static_cast<std::uint64_t>(entry.dw1.get()) << 32});
   }
 };
@@ -52,6 +52,9 @@ Command make_command(const std::shared_ptr<Running>& running, Duration usual) {
   Command command;
   command.sqe = running->command.sqe;
   command.data = running->command.data;
+  if constexpr (requires { command.metadata; }) {
+    command.metadata = running->command.metadata;
+  }
   command.timeout = running->command.timeout.count() == 0 ? usual : running->command.timeout;
   command.done = [running](nvme::spec::NvmeStatus status,
                            const nvme::spec::CompletionEntry& entry) {

@@ -16,7 +16,8 @@ namespace nvublk::service {
 
 struct DeviceAnswer {
   std::vector<std::byte> data;  ///< as long as the command's
-  std::uint64_t result = 0;     ///< DW0 and DW1 of the completion
+  std::vector<std::byte> metadata;
+  std::uint64_t result = 0;  ///< DW0 and DW1 of the completion
 };
 
 struct DeviceCommand {
@@ -26,6 +27,7 @@ struct DeviceCommand {
   nvme::spec::SubmissionEntry sqe;
   std::vector<std::byte> data;  ///< what is sent, or room for what is received
   bool io = false;
+  std::vector<std::byte> metadata;  ///< of an I/O command, apart from its data
   /// A connection that does not answer in time is closed and made anew; zero: the usual time.
   milliseconds timeout{0};
 };

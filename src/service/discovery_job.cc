@@ -5,6 +5,7 @@
 #include "engine/check.h"
 #include "nvme/spec/fabrics.h"
 #include "nvme/transport_factory.h"
+#include "service/base64.h"
 #include "service/discovery_report.h"
 
 namespace nvublk::service {
@@ -21,6 +22,7 @@ Result<AttachRequest> DiscoveryJob::read_request(const Json& params) {
     return fail(ErrorCode::kInvalidArgument, "the parameters must be an object");
   }
   Json completed = params;
+  completed.erase("raw");
   if (completed.value("nqn", Json()).is_null() || completed["nqn"] == "") {
     completed["nqn"] = nvme::spec::kDiscoveryNqn;
   }
@@ -36,9 +38,10 @@ Result<AttachRequest> DiscoveryJob::read_request(const Json& params) {
   return request;
 }
 
-DiscoveryJob::DiscoveryJob(Shard& shard, const nvme::ControllerOptions& options)
+DiscoveryJob::DiscoveryJob(Shard& shard, const nvme::ControllerOptions& options, bool raw)
     : shard_(shard),
       options_(options),
+      raw_(raw),
       next_([](Timer&, void* self) { static_cast<DiscoveryJob*>(self)->advance(); }, this) {}
 
 DiscoveryJob::~DiscoveryJob() {
@@ -79,6 +82,9 @@ Result<Json> DiscoveryJob::outcome() const {
   if (walk_->logs().empty()) {
     // The first visit is to the one that was asked for.
     return std::unexpected(walk_->failures().front().second);
+  }
+  if (raw_) {
+    return Json{{"data", to_base64(discovery_log_bytes(walk_->logs().front()))}};
   }
   return discovery_report(walk_->logs(), walk_->failures());
 }

@@ -20,8 +20,9 @@ class DiscoveryJob {
   /// subsystem's and may be missing, and the port is 8009 for TCP.
   static Result<AttachRequest> read_request(const Json& params);
 
-  /// `options` have the host's identity.
-  DiscoveryJob(Shard& shard, const nvme::ControllerOptions& options);
+  /// `options` have the host's identity. `raw`: the report is {"data"}, the log as bytes in base64,
+  /// without those that it refers to.
+  DiscoveryJob(Shard& shard, const nvme::ControllerOptions& options, bool raw);
   /// After `done` has run.
   ~DiscoveryJob();
   DiscoveryJob(const DiscoveryJob&) = delete;
@@ -39,6 +40,7 @@ class DiscoveryJob {
 
   Shard& shard_;
   const nvme::ControllerOptions options_;
+  const bool raw_;
   std::unique_ptr<nvme::DiscoveryWalk> walk_;
   std::shared_ptr<nvme::Connection> closing_;
   std::string cancelled_;  ///< why it is given up, empty if it is not

@@ -1,6 +1,7 @@
 #include "service/discovery_report.h"
 
 #include <array>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -110,6 +111,18 @@ Json discovery_record(const DiscoveryLogEntry& entry) {
   json["eflags"] = eflags_word(entry.eflags.get());
   add_tsas(json, entry);
   return json;
+}
+
+std::vector<std::byte> discovery_log_bytes(const nvme::DiscoveryWalk::Log& log) {
+  nvme::spec::DiscoveryLogHeader header;
+  header.genctr = log.genctr;
+  header.numrec = std::uint64_t{log.entries.size()};
+  std::vector<std::byte> bytes(sizeof(header) + log.entries.size() * sizeof(DiscoveryLogEntry));
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  if (!log.entries.empty()) {
+    std::memcpy(bytes.data() + sizeof(header), log.entries.data(), bytes.size() - sizeof(header));
+  }
+  return bytes;
 }
 
 Json discovery_report(const std::vector<nvme::DiscoveryWalk::Log>& logs,

@@ -18,6 +18,9 @@ namespace nvublk::service {
 Json discovery_report(const std::vector<nvme::DiscoveryWalk::Log>& logs,
                       const std::vector<std::pair<nvme::TransportId, Error>>& failures);
 
+/// The log page, header and records, as the controller gave it. [Base 2.1 §5.1.12.3.1]
+std::vector<std::byte> discovery_log_bytes(const nvme::DiscoveryWalk::Log& log);
+
 /// One record.
 Json discovery_record(const nvme::spec::DiscoveryLogEntry& entry);
 

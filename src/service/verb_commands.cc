@@ -66,34 +66,19 @@ Result<Json> attach_one(AttachRequest request, const Found& subsystem, RpcClient
 }
 
 /// Reads what a command sends: `most` bytes of the file, or of standard input.
-Result<std::string> read_input(const std::string& path, std::size_t most) {
+Result<std::string> read_input(const std::string& path, std::size_t most, const char* option) {
   std::string bytes(most, '\0');
   std::ifstream file;
   if (!path.empty() && path != "-") {
     file.open(path, std::ios::binary);
     if (!file) {
-      return fail(ErrorCode::kNotFound, "cannot read " + path + "; check --input-file");
+      return fail(ErrorCode::kNotFound, "cannot read " + path + "; check " + option);
     }
   }
   std::istream& input = file.is_open() ? static_cast<std::istream&>(file) : std::cin;
   input.read(bytes.data(), static_cast<std::streamsize>(most));
   bytes.resize(static_cast<std::size_t>(input.gcount()));
   return bytes;
-}
-
-Status write_output(const std::string& path, std::span<const std::byte> data) {
-  const auto* bytes = reinterpret_cast<const char*>(data.data());
-  if (path.empty()) {
-    std::fwrite(bytes, 1, data.size(), stdout);
-    return {};
-  }
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(bytes, static_cast<std::streamsize>(data.size()));
-  file.close();
-  if (!file) {
-    return fail(ErrorCode::kSystem, "cannot write " + path + "; check --input-file");
-  }
-  return {};
 }
 
 bool sends_data(const Json& params) {
@@ -109,7 +94,7 @@ Status add_data(const VerbLine& verb, Json& params) {
     return {};
   }
   const std::size_t most = length > 0 ? length : Verbs::kMaxDataBytes + std::size_t{1};
-  auto bytes = read_input(verb.input_file, most);
+  auto bytes = read_input(verb.input_file, most, "--input-file");
   if (!bytes) {
     return std::unexpected(std::move(bytes.error()));
   }
@@ -123,8 +108,33 @@ Status add_data(const VerbLine& verb, Json& params) {
   return {};
 }
 
+/// The same for its metadata.
+Status add_metadata(const VerbLine& verb, Json& params) {
+  const std::size_t length = params.value("metadata-len", std::size_t{0});
+  if (!sends_data(params) || length == 0 || verb.metadata_file.empty() || verb.dry_run) {
+    return {};
+  }
+  const auto bytes = read_input(verb.metadata_file, length, "--metadata");
+  if (!bytes) {
+    return std::unexpected(bytes.error());
+  }
+  params["metadata"] = to_base64(std::as_bytes(std::span(*bytes)));
+  return {};
+}
+
+/// Writes the metadata that was received to its file.
+Status save_metadata(const VerbLine& verb, const Json& report) {
+  const auto metadata = from_base64(report.value("metadata", std::string()));
+  return verb.metadata_file.empty() || !metadata || metadata->empty()
+             ? Status{}
+             : write_output(verb.metadata_file, *metadata, "--metadata");
+}
+
 Status print_passthrough(const CommandLine& line, const Json& report, std::int64_t took_us) {
   const VerbLine& verb = line.verb;
+  if (Status saved = save_metadata(verb, report); !saved) {
+    return saved;
+  }
   const bool io = line.name == "io-passthru";
   const auto data =
       from_base64(report.value("data", std::string())).value_or(std::vector<std::byte>());
@@ -135,10 +145,12 @@ Status print_passthrough(const CommandLine& line, const Json& report, std::int64
   }
   if (line.json) {
     print(to_pretty(report) + "\n");
-    return verb.input_file.empty() || data.empty() ? Status{} : write_output(verb.input_file, data);
+    return verb.input_file.empty() || data.empty()
+               ? Status{}
+               : write_output(verb.input_file, data, "--input-file");
   }
   if (verb.raw_binary || (!data.empty() && !verb.input_file.empty())) {
-    return write_output(data.empty() ? "" : verb.input_file, data);
+    return write_output(data.empty() ? "" : verb.input_file, data, "--input-file");
   }
   char result[24];
   std::snprintf(result, sizeof(result), "0x%08llx",
@@ -158,7 +170,8 @@ void show_command(const CommandLine& line) {
 Status print_answer(const CommandLine& line, const Json& report) {
   if (line.verb.raw_binary) {
     return write_output(
-        {}, from_base64(report.value("data", std::string())).value_or(std::vector<std::byte>()));
+        {}, from_base64(report.value("data", std::string())).value_or(std::vector<std::byte>()),
+        "");
   }
   if (line.json) {
     print(to_pretty_wide(report) + "\n");
@@ -170,6 +183,21 @@ Status print_answer(const CommandLine& line, const Json& report) {
 }
 
 }  // namespace
+
+Status write_output(const std::string& path, std::span<const std::byte> data, const char* option) {
+  const auto* bytes = reinterpret_cast<const char*>(data.data());
+  if (path.empty()) {
+    std::fwrite(bytes, 1, data.size(), stdout);
+    return {};
+  }
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(bytes, static_cast<std::streamsize>(data.size()));
+  file.close();
+  if (!file) {
+    return fail(ErrorCode::kSystem, "cannot write " + path + "; check " + option);
+  }
+  return {};
+}
 
 Json DiscoveredAttach::report() const {
   Json report;
@@ -225,7 +253,11 @@ Status run_verb_command(const CommandLine& line) {
     }
   }
   if (passthrough) {
-    if (Status read = add_data(verb, params); !read) {
+    Status read = add_data(verb, params);
+    if (read) {
+      read = add_metadata(verb, params);
+    }
+    if (!read) {
       return read;
     }
   } else if (verb.raw_binary && line.name != "get-feature") {

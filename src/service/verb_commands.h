@@ -2,6 +2,8 @@
 
 // Runs the commands of nvublk that are nvme-cli's: asks the daemon, reads and writes files, prints.
 
+#include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,9 @@ namespace nvublk::service {
 
 /// Runs `line`, of kind kVerb, and prints what it says; or why it cannot.
 Status run_verb_command(const CommandLine& line);
+
+/// Writes bytes to the file `path`, which `option` named, or to standard output if it is empty.
+Status write_output(const std::string& path, std::span<const std::byte> data, const char* option);
 
 /// What "attach --discover" came to.
 struct DiscoveredAttach {

@@ -100,12 +100,12 @@ class Adder {
         ->type_name("N")
         ->check(CLI::Range(least, most));
   }
-  /// Of nvme-cli, with the one value that makes sense here.
-  void zero(const char* names, const char* help) {
+  /// Of nvme-cli, and without effect there, too.
+  void ignored(const char* names, const char* help, std::uint64_t most) {
     app_.add_option_function<std::uint64_t>(
             names, [](const std::uint64_t&) {}, help)
         ->type_name("N")
-        ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{0}));
+        ->check(CLI::Range(std::uint64_t{0}, most));
   }
   void flag(const char* names, const char* key, const char* help) {
     app_.add_flag_function(
@@ -117,6 +117,9 @@ class Adder {
   }
   void human_readable() {
     app_.add_flag("-H,--human-readable", line_.human_readable, "Also say what each bit means");
+  }
+  void vendor_specific() {
+    flag("-v,--vendor-specific", "vendor-specific", "Also show the vendor's part, as bytes");
   }
   void raw_binary() { flag("-b,--raw-binary", line_.raw_binary, "Write the data as it came"); }
   void namespace_id(const char* help, std::uint64_t least = 1) {
@@ -145,9 +148,12 @@ void add_passthrough(Adder add, VerbLine& line) {
              "Milliseconds after which the connection is closed and made anew (default: 15000, or "
              "30000 for I/O)",
              0, kMost32);
-  add.zero("-f,--flags", "Only 0: the daemon fills the flags in");
-  add.zero("-R,--rsvd", "Only 0: the daemon fills the command id in");
-  add.zero("-m,--metadata-len", "Only 0: metadata comes with the data or not at all");
+  add.ignored("-f,--flags", "Only 0, as with Linux: fused commands are not passed through", 0);
+  add.ignored("-R,--rsvd", "Not sent, as with Linux: the command id is where it would be", 0xffff);
+  add.number("-m,--metadata-len", "metadata-len", "Bytes of metadata, 64 KiB at most", 0,
+             Verbs::kMaxMetadataBytes);
+  add.file("-M,--metadata", line.metadata_file,
+           "Where metadata to send is read from, or received metadata written to");
   add.flag("-r,--read", line.read, "The command returns data");
   add.flag("-w,--write", line.write, "The command sends data");
   add.file("-i,--input-file", line.input_file,
@@ -162,11 +168,13 @@ void add_options(const std::string& command, Adder add, VerbLine& line) {
   if (is_passthrough(command)) {
     add_passthrough(add, line);
   } else if (command == "id-ctrl") {
+    add.vendor_specific();
     add.human_readable();
     add.raw_binary();
   } else if (command == "id-ns") {
     add.namespace_id("Namespace (default: the device's)");
     add.flag("--force", "force", "Also one that is allocated, but not attached");
+    add.vendor_specific();
     add.human_readable();
     add.raw_binary();
   } else if (command == "list-ns") {
@@ -175,6 +183,7 @@ void add_options(const std::string& command, Adder add, VerbLine& line) {
     add.flag("-a,--all", "all", "Also those that are not attached to this controller");
   } else if (command == "smart-log") {
     add.namespace_id("Namespace (default: the controller as a whole)");
+    add.human_readable();
     add.raw_binary();
   } else if (command == "error-log") {
     add.number("-e,--log-entries", "log-entries", "How many entries at most (default: 64)", 1,
@@ -186,7 +195,11 @@ void add_options(const std::string& command, Adder add, VerbLine& line) {
   } else if (command == "get-feature") {
     add.number("-f,--feature-id", "feature-id", "Which feature (required)", 1, 0xff);
     add.namespace_id("Namespace (default: the device's, else 0)", 0);
-    add.number("-s,--sel", "sel", "0 current, 1 default, 2 saved, 3 supported capabilities", 0, 7);
+    add.number("-s,--sel", "sel",
+               "0 current, 1 default, 2 saved, 3 supported capabilities, 8 current if it is not "
+               "the default",
+               0, Verbs::kSelectChanged);
+    add.human_readable();
     add.number("-l,--data-len", "data-len", "Bytes of data (default: as the feature needs)", 0,
                Verbs::kMaxDataBytes);
     add.number("-c,--cdw11", "cdw11", "Command dword 11, which some features need", 0, kMost32);

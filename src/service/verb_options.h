@@ -20,6 +20,7 @@ struct VerbLine {
   bool raw_binary = false;
   bool human_readable = false;
   std::string input_file;  ///< what a command sends is read from it, what it receives written to it
+  std::string metadata_file;  ///< the same for metadata
   bool show_command = false;
   bool dry_run = false;
   bool latency = false;

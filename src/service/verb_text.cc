@@ -8,6 +8,7 @@
 #include <set>
 
 #include "service/base64.h"
+#include "service/feature_bits.h"
 #include "service/field_bits.h"
 
 namespace nvublk::service {
@@ -85,10 +86,16 @@ std::string power_state(std::size_t index, const Json& state) {
                 active_scale == 0 ? "-" : word(state, "active_power_work").c_str());
 }
 
+/// The vendor's part of a structure, if it was asked for.
+std::string vendor_text(const Json& report) {
+  const auto data = from_base64(word(report, "vs"));
+  return data && !data->empty() ? "vs[]:\n" + hex_dump(*data) : "";
+}
+
 std::string id_ctrl_text(const Json& report, bool human) {
   std::string text = "NVME Identify Controller:\n";
   for (const auto& [key, value] : report.items()) {
-    if (!value.is_array()) {
+    if (!value.is_array() && key != "vs") {
       text += format("%-9s : ", key.c_str()) + field_value(key, value) + "\n";
       text += human ? controller_field_bits(key, value) : "";
     }
@@ -97,7 +104,7 @@ std::string id_ctrl_text(const Json& report, bool human) {
   for (std::size_t i = 0; i < states.size(); i++) {
     text += power_state(i, states[i]);
   }
-  return text;
+  return text + vendor_text(report);
 }
 
 std::string human_lba_format(const Json& each) {
@@ -112,7 +119,7 @@ std::string id_ns_text(const Json& report, bool human) {
   std::string text = "NVME Identify Namespace " + word(report, "nsid") + ":\n";
   std::string eui64;  // in JSON before the NGUID, in text behind it: as nvme-cli has them
   for (const auto& [key, value] : report.items()) {
-    if (value.is_array() || key == "nsid") {
+    if (value.is_array() || key == "nsid" || key == "vs") {
       continue;
     }
     std::string& where = key == "eui64" ? eui64 : text;
@@ -135,7 +142,7 @@ std::string id_ns_text(const Json& report, bool human) {
                    word(formats[i], "ds").c_str(), hex(formats[i].at("rp")).c_str(),
                    i == used ? " (in use)" : "");
   }
-  return text;
+  return text + vendor_text(report);
 }
 
 std::string list_ns_text(const Json& report) {
@@ -165,12 +172,28 @@ std::string data_units(const std::string& units) {
   return units + format(" (%.2f %s)", value, kUnits[unit]);
 }
 
-std::string smart_log_text(const std::string& target, const Json& report) {
+/// The bits of the critical warning. [Base 2.1 §5.1.12.1.3]
+std::string warning_bits(std::uint64_t warning) {
+  constexpr std::array<const char*, 6> kBits = {"Available Spare[0]",
+                                                "Temp. Threshold[1]",
+                                                "NVM subsystem Reliability[2]",
+                                                "Read-only[3]",
+                                                "Volatile mem. backup failed[4]",
+                                                "Persistent Mem. RO[5]"};
+  std::string text;
+  for (std::size_t bit = 0; bit < kBits.size(); bit++) {
+    text += format("      %-31s: %u\n", kBits.at(bit), static_cast<unsigned>(warning >> bit & 1));
+  }
+  return text;
+}
+
+std::string smart_log_text(const std::string& target, const Json& report, bool human) {
   std::string text = "Smart Log for NVME device:" + target + "\n";
   const auto line = [&text](const std::string& label, const std::string& value) {
     text += format("%-40s: ", label.c_str()) + value + "\n";
   };
   line("critical_warning", hex(report.at("critical_warning")));
+  text += human ? warning_bits(number(report, "critical_warning")) : "";
   line("temperature", temperature(number(report, "temperature")));
   line("available_spare", word(report, "avail_spare") + "%");
   line("available_spare_threshold", word(report, "spare_thresh") + "%");
@@ -235,7 +258,10 @@ std::string ana_log_text(const Json& report) {
   return text;
 }
 
-std::string feature_text(const Json& report) {
+std::string feature_text(const Json& report, bool human) {
+  if (!report.value("changed", true)) {
+    return {};
+  }
   std::string text =
       "get-feature:" + format("%#04x", static_cast<unsigned>(number(report, "feature"))) + " (" +
       word(report, "name") + "), " + word(report, "select") +
@@ -243,10 +269,13 @@ std::string feature_text(const Json& report) {
   for (const Json& capability : report.value("capabilities", Json::array())) {
     text += "  Feature is " + word(capability) + "\n";
   }
-  if (const auto data = from_base64(word(report, "data")); data && !data->empty()) {
-    text += hex_dump(*data);
-  }
-  return text;
+  const auto data = from_base64(word(report, "data")).value_or(std::vector<std::byte>());
+  const std::string meaning =
+      human && !report.contains("capabilities")
+          ? feature_bits(report.at("feature").get<std::uint8_t>(),
+                         static_cast<std::uint32_t>(number(report, "value")), data)
+          : "";
+  return text + (meaning.empty() && !data.empty() ? hex_dump(data) : meaning);
 }
 
 std::string discovery_log_text(const Json& log) {
@@ -299,7 +328,7 @@ std::string verb_text(const std::string& command, const std::string& target, con
     return list_ns_text(report);
   }
   if (command == "smart-log") {
-    return smart_log_text(target, report);
+    return smart_log_text(target, report, human);
   }
   if (command == "error-log") {
     return error_log_text(target, report);
@@ -307,7 +336,7 @@ std::string verb_text(const std::string& command, const std::string& target, con
   if (command == "ana-log") {
     return ana_log_text(report);
   }
-  return command == "get-feature" ? feature_text(report) : "";
+  return command == "get-feature" ? feature_text(report, human) : "";
 }
 
 std::string discovery_text(const Json& report) {

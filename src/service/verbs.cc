@@ -141,7 +141,8 @@ void Verbs::discover(CallId id, const Json& params) {
     return;
   }
   request->controller.host = std::move(*host);
-  auto job = std::make_unique<DiscoveryJob>(*shards_.control, request->controller);
+  const bool raw = params.value("raw", Json()) == true;
+  auto job = std::make_unique<DiscoveryJob>(*shards_.control, request->controller, raw);
   DiscoveryJob& started = *job;
   discoveries_.emplace(id, std::move(job));
   started.start([this, id](Result<Json> report) {

@@ -24,6 +24,9 @@ class Verbs {
 
   /// What a passthrough command may carry.
   static constexpr std::uint32_t kMaxDataBytes = 1024 * 1024;
+  static constexpr std::uint32_t kMaxMetadataBytes = 64 * 1024;
+  /// nvme-cli's SEL for the current value, shown if it is not the default one.
+  static constexpr std::uint8_t kSelectChanged = 8;
 
   Verbs(const ShardSet& shards, Attachments& attachments, Answer answer);
   ~Verbs();
@@ -60,6 +63,8 @@ class Verbs {
   void error_log(CallId id, JsonFields& fields);
   void ana_log(CallId id, JsonFields& fields);
   void get_feature(CallId id, JsonFields& fields);
+  void get_changed_feature(CallId id, nvme::Controller& controller, std::uint8_t feature,
+                           DeviceCommand command);
   void admin_passthru(CallId id, JsonFields& fields);
   void io_passthru(CallId id, JsonFields& fields);
   void passthru(CallId id, JsonFields& fields, bool io);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/check.h"
+#include "service/base64.h"
 #include "service/feature_names.h"
 #include "service/identify_report.h"
 #include "service/verbs.h"
@@ -37,11 +38,18 @@ DeviceCommand identify_command(const nvme::command::IdentifyArguments& arguments
 void Verbs::id_ctrl(CallId id, JsonFields& fields) {
   const auto target = read_target(fields);
   bool raw = false;
+  bool vendor = false;
   fields.flag("raw", raw);
+  fields.flag("vendor-specific", vendor);
   if (Attachment* attachment = begin(id, fields, target)) {
     send_command(attachment->controller(), identify_command({.cns = IdentifyCns::kController}),
-                 answering(id, raw, [](const DeviceAnswer& answer) -> Result<Json> {
-                   return id_ctrl_report(structure_of<nvme::spec::IdentifyController>(answer));
+                 answering(id, raw, [vendor](const DeviceAnswer& answer) -> Result<Json> {
+                   const auto data = structure_of<nvme::spec::IdentifyController>(answer);
+                   Json report = id_ctrl_report(data);
+                   if (vendor) {
+                     report["vs"] = to_base64(std::as_bytes(std::span(data.vendor)));
+                   }
+                   return report;
                  }));
   }
 }
@@ -51,9 +59,11 @@ void Verbs::id_ns(CallId id, JsonFields& fields) {
   std::uint32_t nsid = target ? target->nsid : 0;
   bool raw = false;
   bool force = false;
+  bool vendor = false;
   fields.integer("namespace-id", nsid, 1);
   fields.flag("force", force);
   fields.flag("raw", raw);
+  fields.flag("vendor-specific", vendor);
   Attachment* attachment = begin(id, fields, target);
   if (attachment == nullptr) {
     return;
@@ -67,7 +77,7 @@ void Verbs::id_ns(CallId id, JsonFields& fields) {
   }
   const auto cns = force ? IdentifyCns::kAllocatedNamespace : IdentifyCns::kNamespace;
   send_command(attachment->controller(), identify_command({.cns = cns, .nsid = nsid}),
-               answering(id, raw, [nsid](const DeviceAnswer& answer) -> Result<Json> {
+               answering(id, raw, [nsid, vendor](const DeviceAnswer& answer) -> Result<Json> {
                  const auto block = structure_of<nvme::spec::IdentifyNamespace>(answer);
                  // An inactive namespace is all zeroes. [Base 2.1 §5.1.13.2.1]
                  if (!block.active()) {
@@ -78,6 +88,9 @@ void Verbs::id_ns(CallId id, JsonFields& fields) {
                  }
                  Json report = id_ns_report(block);
                  report["nsid"] = nsid;
+                 if (vendor) {
+                   report["vs"] = to_base64(std::as_bytes(std::span(block.vendor)));
+                 }
                  return report;
                }));
 }
@@ -121,7 +134,7 @@ void Verbs::get_feature(CallId id, JsonFields& fields) {
     fields.complain("\"feature-id\" says which feature");
   }
   fields.integer("namespace-id", nsid, 0);
-  fields.integer("sel", select, 0, 7);
+  fields.integer("sel", select, 0, kSelectChanged);
   fields.integer("cdw11", cdw11, 0);
   fields.integer("uuid-index", uuid_index, 0, 127);
   fields.integer("data-len", data_len, 0, kMaxDataBytes);
@@ -129,19 +142,52 @@ void Verbs::get_feature(CallId id, JsonFields& fields) {
   if (attachment == nullptr) {
     return;
   }
+  const bool changed = select == kSelectChanged;
   DeviceCommand command;
   command.name = "get features";
-  command.sqe = nvme::command::get_features(static_cast<FeatureId>(feature), nsid,
-                                            static_cast<FeatureSelect>(select), cdw11);
+  command.sqe = nvme::command::get_features(
+      static_cast<FeatureId>(feature), nsid,
+      changed ? FeatureSelect::kCurrent : static_cast<FeatureSelect>(select), cdw11);
   command.sqe.cdw14 = std::uint32_t{uuid_index};
   const bool capabilities = select == 3;
   const std::size_t usual = capabilities ? 0 : feature_data_bytes(feature, cdw11);
   command.data.resize(data_len >= 0 ? static_cast<std::size_t>(data_len) : usual);
-  send_command(attachment->controller(), std::move(command),
+  nvme::Controller& controller = attachment->controller();
+  if (changed) {
+    get_changed_feature(id, controller, feature, std::move(command));
+    return;
+  }
+  send_command(controller, std::move(command),
                answering(id, false, [feature, select](const DeviceAnswer& answer) -> Result<Json> {
                  return feature_report(feature, select, static_cast<std::uint32_t>(answer.result),
                                        answer.data);
                }));
+}
+
+// `command` asks for the current value; then the default one is asked for. A feature that has none
+// counts as changed, as with nvme-cli.
+void Verbs::get_changed_feature(CallId id, nvme::Controller& controller, std::uint8_t feature,
+                                DeviceCommand command) {
+  DeviceCommand second = command;
+  second.sqe.cdw10 =
+      second.sqe.cdw10.get() | std::uint32_t{std::to_underlying(FeatureSelect::kDefault)} << 8;
+  send_command(
+      controller, std::move(command),
+      [this, id, &controller, feature,
+       second = std::move(second)](Result<DeviceAnswer> current) mutable {
+        if (!current) {
+          fail_call(id, std::move(current.error()));
+          return;
+        }
+        send_command(
+            controller, std::move(second),
+            [this, id, feature, now = std::move(*current)](const Result<DeviceAnswer>& usual) {
+              Json report =
+                  feature_report(feature, 0, static_cast<std::uint32_t>(now.result), now.data);
+              report["changed"] = !usual || usual->result != now.result || usual->data != now.data;
+              answer_(id, std::move(report));
+            });
+      });
 }
 
 }  // namespace nvublk::service

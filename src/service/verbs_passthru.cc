@@ -1,8 +1,10 @@
 // Verbs: commands of the user's own.
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
+#include "nvme/protection.h"
 #include "nvme/spec/opcodes.h"
 #include "service/base64.h"
 #include "service/verbs.h"
@@ -119,6 +121,59 @@ std::uint64_t data_bytes(const nvme::Controller& controller, const nvme::spec::S
              : ((sqe.cdw12.get() & 0xffff) + std::uint64_t{1}) * block->geometry().block_size_bytes;
 }
 
+/// What the command sends of metadata, or room for what it receives; `metadata` is base64.
+std::vector<std::byte> read_metadata(JsonFields& fields) {
+  std::uint32_t length = 0;
+  std::uint8_t prefill = 0;
+  std::string text;
+  fields.integer("metadata-len", length, 0, Verbs::kMaxMetadataBytes);
+  fields.integer("prefill", prefill, 0);
+  std::vector<std::byte> metadata(length, std::byte{prefill});
+  if (!fields.text("metadata", text)) {
+    return metadata;
+  }
+  const auto bytes = from_base64(text);
+  if (!bytes || bytes->size() > metadata.size()) {
+    fields.complain("\"metadata\" must be base64, of at most \"metadata-len\" bytes");
+    return metadata;
+  }
+  std::ranges::copy(*bytes, metadata.begin());
+  return metadata;
+}
+
+/// How much metadata a command moves in a buffer of its own.
+std::uint64_t metadata_bytes(const nvme::Controller& controller,
+                             const nvme::spec::SubmissionEntry& sqe) {
+  const nvme::spec::NvmOpcode opcode = sqe.nvm_opcode();
+  const nvme::Namespace* block = controller.find_namespace(sqe.nsid.get());
+  if (block == nullptr ||
+      (opcode != nvme::spec::NvmOpcode::kRead && opcode != nvme::spec::NvmOpcode::kWrite &&
+       opcode != nvme::spec::NvmOpcode::kCompare)) {
+    return 0;
+  }
+  const auto format = nvme::MetadataFormat::of(block->profile().data);
+  return ((sqe.cdw12.get() & 0xffff) + std::uint64_t{1}) * format.separate_bytes(sqe.cdw12.get());
+}
+
+/// Without memory of ours the controller would take its metadata from anywhere.
+Status check_metadata(const nvme::Controller& controller, const DeviceCommand& command) {
+  const std::uint64_t moved = command.io ? metadata_bytes(controller, command.sqe) : 0;
+  const bool possible = controller.transport_limits().separate_metadata;
+  if (!command.metadata.empty() && !(command.io && possible)) {
+    return fail(ErrorCode::kUnsupported,
+                command.io ? "metadata apart from the data needs a local drive; over fabrics it "
+                             "comes with the data"
+                           : "admin commands are passed through without metadata");
+  }
+  if (possible && moved > command.metadata.size()) {
+    return fail(ErrorCode::kInvalidArgument, "the command moves " + std::to_string(moved) +
+                                                 " bytes of metadata, but has room for " +
+                                                 std::to_string(command.metadata.size()) +
+                                                 "; say --metadata-len=" + std::to_string(moved));
+  }
+  return {};
+}
+
 /// A device may go by the command and not by the size of our memory, such as one with PRPs.
 Status check_length(const nvme::Controller& controller, const DeviceCommand& command) {
   const std::uint64_t most = max_transfer_bytes(controller);
@@ -153,6 +208,7 @@ void Verbs::passthru(CallId id, JsonFields& fields, bool io) {
   command.io = io;
   command.sqe = read_entry(fields, io && target ? target->nsid : 0);
   command.data = read_data(fields, command.sqe.opcode);
+  command.metadata = read_metadata(fields);
   std::uint32_t timeout_ms = 0;
   if (fields.integer("timeout", timeout_ms, 0)) {
     command.timeout = milliseconds(timeout_ms);
@@ -167,7 +223,11 @@ void Verbs::passthru(CallId id, JsonFields& fields, bool io) {
   }
   nvme::Controller& controller = attachment->controller();
   const bool live = controller.state() == nvme::ControllerState::kLive;
-  if (Status fits = live ? check_length(controller, command) : Status{}; !fits) {
+  Status fits = live ? check_length(controller, command) : Status{};
+  if (live && fits) {
+    fits = check_metadata(controller, command);
+  }
+  if (!fits) {
     fail_call(id, std::move(fits.error()));
     return;
   }
@@ -178,6 +238,9 @@ void Verbs::passthru(CallId id, JsonFields& fields, bool io) {
                  Json report{{"result", answer.result}};
                  if (receives && !answer.data.empty()) {
                    report["data"] = to_base64(answer.data);
+                 }
+                 if (receives && !answer.metadata.empty()) {
+                   report["metadata"] = to_base64(answer.metadata);
                  }
                  return report;
                }));

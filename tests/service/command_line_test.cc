@@ -125,20 +125,21 @@ TEST(CommandLine, ReadsTheOtherCommands) {
 TEST(CommandLine, VerbsTakeNvmeClisOptions) {
   const CommandLine line = parsed(
       "admin-passthru nvublk0 --opcode=0x06 -n 0xffffffff -2 2 -3 3 --cdw10=1 -5 0x11 -6 12 -7 13 "
-      "-8 14 -9 0xffffffff -f 0 -m 0 -l 4096 -r -t 100 -p 0xff -s -i out");
+      "-8 14 -9 0xffffffff -f 0 -R 0xffff -m 64 -M meta -l 4096 -r -t 100 -p 0xff -s -i out");
   EXPECT_EQ(line.kind, CommandKind::kVerb);
   EXPECT_EQ(line.name, "admin-passthru");
   const Json expected{{"target", "nvublk0"}, {"opcode", 6},         {"namespace-id", 0xffffffff},
                       {"cdw2", 2},           {"cdw3", 3},           {"cdw10", 1},
                       {"cdw11", 0x11},       {"cdw12", 12},         {"cdw13", 13},
                       {"cdw14", 14},         {"cdw15", 0xffffffff}, {"data-len", 4096},
-                      {"timeout", 100},      {"prefill", 255}};
+                      {"timeout", 100},      {"prefill", 255},      {"metadata-len", 64}};
   for (const auto& [key, value] : expected.items()) {
     EXPECT_EQ(line.verb.params.value(key, Json()), value) << key;
   }
   EXPECT_EQ(line.verb.params.size(), expected.size());
   EXPECT_TRUE(line.verb.read && line.verb.show_command && !line.verb.dry_run);
   EXPECT_EQ(line.verb.input_file, "out");
+  EXPECT_EQ(line.verb.metadata_file, "meta");
   // Before 2.4, nvme-cli's -o was the opcode.
   EXPECT_EQ(parsed("io-passthru nvublk0 -o 0x02").verb.params["opcode"], 2);
   EXPECT_TRUE(parsed("io-passthru nvublk0 -O 2 -o json").json);
@@ -146,6 +147,25 @@ TEST(CommandLine, VerbsTakeNvmeClisOptions) {
   EXPECT_TRUE(parsed("id-ctrl /dev/ublkb0 -o json").json);
   EXPECT_EQ(parsed("get-feature nvublk0 -f 0x81 -s 3 -c 1").verb.params["feature-id"], 0x81);
   EXPECT_EQ(parsed("list-ns nvublk0 --all").verb.params["all"], true);
+  for (const char* verb : {"smart-log", "id-ctrl", "id-ns", "get-feature -f 1"}) {
+    EXPECT_TRUE(parsed(std::string(verb) + " nvublk0 -H").verb.human_readable) << verb;
+  }
+  EXPECT_EQ(parsed("id-ctrl nvublk0 -v").verb.params["vendor-specific"], true);
+  EXPECT_EQ(parsed("id-ns nvublk0 --vendor-specific").verb.params["vendor-specific"], true);
+  EXPECT_EQ(parsed("get-feature nvublk0 -f 1 -s 8").verb.params["sel"], 8);
+}
+
+TEST(CommandLine, DiscoveryMayBeSavedAsBytes) {
+  const CommandLine saved = parsed("discover -t tcp -a 192.0.2.1 -r log");
+  EXPECT_TRUE(saved.raw);
+  EXPECT_EQ(saved.raw_file, "log");
+  const CommandLine binary = parsed("discover -t tcp -a 192.0.2.1 -o binary");
+  EXPECT_TRUE(binary.raw);
+  EXPECT_EQ(binary.raw_file, "");
+  EXPECT_FALSE(parsed("discover -t tcp -a 192.0.2.1").raw);
+  EXPECT_EQ(parsed("discover -t tcp -a 192.0.2.1 --host-trsvcid=5000")
+                .attach.controller.transport.host_trsvcid,
+            "5000");
 }
 
 TEST(CommandLine, DiscoveryNeedsNoNqnAndLeavesThePortToItsDefault) {
@@ -168,6 +188,8 @@ TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
       {"id-ctrl nvublk0 -o yaml", "yaml"},
       {"list-ns nvublk0 -o binary", "binary"},
       {"get-feature nvublk0", "--feature-id is missing"},
+      {"get-feature nvublk0 -f 1 -s 9", "--sel"},
+      {"attach -t tcp -a 192.0.2.1 -n x -o binary", "binary"},
       {"admin-passthru nvublk0", "--opcode is missing"},
       {"admin-passthru nvublk0 -O 256", "--opcode"},
       {"admin-passthru nvublk0 -O 6 --flags=1", "--flags"},

@@ -7,6 +7,7 @@
 #include "nvme/spec/text.h"
 #include "service/base64.h"
 #include "service/discovery_report.h"
+#include "service/feature_bits.h"
 #include "service/field_bits.h"
 #include "service/identify_report.h"
 #include "service/log_report.h"
@@ -163,6 +164,67 @@ TEST(VerbText, FeaturesShowValuesAndData) {
             "       0  1  2  3  4  5  6  7  8  9  a  b  c  d  e  f\n"
             "0000: 41 42" +
                 std::string(14 * 3, ' ') + " \"AB\"\n");
+}
+
+TEST(VerbText, FeaturesAreExplainedAsInNvmeCli) {
+  Json report{
+      {"feature", 7}, {"name", "Number of Queues"}, {"select", "Current"}, {"value", 0x0003000f}};
+  EXPECT_EQ(verb_text("get-feature", "nvublk0", report, true),
+            "get-feature:0x07 (Number of Queues), Current value:0x0003000f\n"
+            "\tNumber of IO Completion Queues Allocated (NCQA): 4\n"
+            "\tNumber of IO Submission Queues Allocated (NSQA): 16\n");
+  report["changed"] = true;
+  EXPECT_NE(verb_text("get-feature", "nvublk0", report), "");
+  report["changed"] = false;
+  EXPECT_EQ(verb_text("get-feature", "nvublk0", report), "") << "nothing to tell";
+  EXPECT_EQ(feature_bits(4, 0x00110157, {}),
+            "\tThreshold Type Select         (THSEL): 1 - Under Temperature Threshold\n"
+            "\tThreshold Temperature Select (TMPSEL): 1 - Temperature Sensor 1\n"
+            "\tTemperature Threshold         (TMPTH): 70 °C (343 Kelvin)\n");
+  EXPECT_EQ(feature_bits(1, 0x02010007, {}),
+            "\tHigh Priority Weight   (HPW): 3\n\tMedium Priority Weight (MPW): 2\n"
+            "\tLow Priority Weight    (LPW): 1\n\tArbitration Burst       (AB): No limit\n");
+  EXPECT_NE(feature_bits(0xb, 1u << 31, {})
+                .find("\tDiscovery Log Page Change Notices                         : Send async "
+                      "event\n"),
+            std::string::npos);
+  const std::vector<std::byte> transitions(16, std::byte{0x11});
+  EXPECT_NE(
+      feature_bits(0xc, 1, transitions)
+          .find("\tEntry[ 1]   \n\t.................\n\tIdle Time Prior to Transition (ITPT): "
+                "1118481 ms\n\tIdle Transition Power State   (ITPS): 2\n"),
+      std::string::npos);
+  EXPECT_EQ(feature_bits(0xc0, 1, {}), "") << "a vendor's";
+  // No feature and no value trips it.
+  for (unsigned feature = 0; feature < 256; feature++) {
+    feature_bits(static_cast<std::uint8_t>(feature), 0xffffffff, {});
+  }
+}
+
+TEST(VerbText, CriticalWarningsAreExplainedAsInNvmeCli) {
+  nvme::spec::SmartLog log;
+  log.critical_warning = 0x12;
+  const Json report = smart_log_report(log);
+  const std::string text = verb_text("smart-log", "nvublk0", report, true);
+  EXPECT_NE(text.find(": 0x12\n"
+                      "      Available Spare[0]             : 0\n"
+                      "      Temp. Threshold[1]             : 1\n"
+                      "      NVM subsystem Reliability[2]   : 0\n"
+                      "      Read-only[3]                   : 0\n"
+                      "      Volatile mem. backup failed[4] : 1\n"
+                      "      Persistent Mem. RO[5]          : 0\n"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(verb_text("smart-log", "nvublk0", report).find("Read-only"), std::string::npos);
+}
+
+TEST(VerbText, TheVendorsPartIsShownAsBytes) {
+  nvme::spec::IdentifyController controller;
+  Json report = id_ctrl_report(controller);
+  const std::string without = verb_text("id-ctrl", "nvublk0", report);
+  report["vs"] = "QUI=";
+  const std::string with = verb_text("id-ctrl", "nvublk0", report);
+  EXPECT_EQ(with, without + "vs[]:\n" + hex_dump(bytes("AB")));
 }
 
 TEST(DiscoveryReport, ShowsReferralsAndWhatCannotBeRead) {

@@ -1,5 +1,6 @@
 #include "service/verbs.h"
 
+#include <cstring>
 #include <optional>
 
 #include <gtest/gtest.h>
@@ -177,10 +178,48 @@ TEST_F(VerbsTest, ReadsFeatures) {
   EXPECT_EQ(queues["value"], 0);  // one of each, 0's based
   const Json able = must("get-feature", {{"target", "nvublk0"}, {"feature-id", 6}, {"sel", 3}});
   EXPECT_EQ(able["capabilities"], Json::array({"changeable"}));
+  const Json same = must("get-feature", {{"target", "nvublk0"}, {"feature-id", 6}, {"sel", 8}});
+  EXPECT_EQ(same["changed"], false);
+  EXPECT_EQ(same["select"], "Current");
+  // Set Features, of the volatile write cache.
+  must("admin-passthru", {{"target", "nvublk0"}, {"opcode", 9}, {"cdw10", 6}, {"cdw11", 0}});
+  const Json other = must("get-feature", {{"target", "nvublk0"}, {"feature-id", 6}, {"sel", 8}});
+  EXPECT_EQ(other["changed"], true);
+  EXPECT_EQ(other["value"], 0);
   const auto refused = call("get-feature", {{"target", "nvublk0"}, {"feature-id", 0x99}});
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kNvmeStatus);
   EXPECT_EQ(refused.error().step, "get features");
+}
+
+TEST_F(VerbsTest, ShowsTheVendorsPartWhenAsked) {
+  attach();
+  const Json controller = must("id-ctrl", {{"target", "nvublk0"}, {"vendor-specific", true}});
+  EXPECT_EQ(from_base64(controller["vs"].get<std::string>()).value().size(), 1024U);
+  const Json block = must("id-ns", {{"target", "nvublk0n1"}, {"vendor-specific", true}});
+  EXPECT_EQ(from_base64(block["vs"].get<std::string>()).value().size(), 3712U);
+  EXPECT_FALSE(must("id-ctrl", {{"target", "nvublk0"}}).contains("vs"));
+}
+
+TEST_F(VerbsTest, MetadataOfItsOwnNeedsALocalDrive) {
+  attach();
+  const auto refused =
+      call("io-passthru",
+           {{"target", "nvublk0n1"}, {"opcode", 2}, {"data-len", 4096}, {"metadata-len", 8}});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  const auto admin = call("admin-passthru", {{"target", "nvublk0"},
+                                             {"opcode", 6},
+                                             {"cdw10", 1},
+                                             {"data-len", 4096},
+                                             {"metadata-len", 8}});
+  ASSERT_FALSE(admin.has_value());
+  EXPECT_EQ(admin.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(call("io-passthru", {{"target", "nvublk0n1"}, {"opcode", 1}, {"metadata", "AAAA"}})
+                .error()
+                .code,
+            ErrorCode::kInvalidArgument)
+      << "longer than metadata-len";
 }
 
 TEST_F(VerbsTest, PassesAdminCommandsThrough) {
@@ -278,6 +317,22 @@ TEST_F(VerbsTest, DiscoversWithoutAttaching) {
   EXPECT_EQ(record["trsvcid"], std::to_string(target_->port()));
   EXPECT_TRUE(attachments_->empty());
   turn_until([this] { return target_->controllers().empty(); });
+}
+
+TEST_F(VerbsTest, ADiscoveryLogMayBeHadAsBytes) {
+  Json params = discovery_params();
+  const Json report = must("discover", params);
+  params["raw"] = true;
+  const auto bytes = from_base64(must("discover", params)["data"].get<std::string>());
+  ASSERT_TRUE(bytes);
+  ASSERT_EQ(bytes->size(), 2048U);
+  nvme::spec::DiscoveryLogHeader header;
+  std::memcpy(&header, bytes->data(), sizeof(header));
+  EXPECT_EQ(header.genctr.get(), report["genctr"]);
+  EXPECT_EQ(header.numrec.get(), 1U);
+  nvme::spec::DiscoveryLogEntry entry;
+  std::memcpy(&entry, bytes->data() + sizeof(header), sizeof(entry));
+  EXPECT_EQ(entry.trtype, 3);
 }
 
 TEST_F(VerbsTest, DiscoveryEndsWhenNobodyWaitsForIt) {

@@ -4,14 +4,18 @@
 
 #include "nvme/pcie/pcie_transport.h"
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "nvme/command.h"
 #include "nvme/controller.h"
 #include "sim/simulated_controller.h"
 #include "support/allocation_guard.h"
@@ -134,6 +138,29 @@ TEST_F(PcieTransportTest, WhatIsWrittenIsRead) {
   run({.depth = 64, .operations = 20000});
   run({.depth = 16, .blocks_per_request = 2, .operations = 2000});
   run({.depth = 16, .blocks_per_request = 32, .operations = 2000});
+}
+
+TEST_F(PcieTransportTest, ACommandOfTheUsersOwnHasItsMetadata) {
+  make_device({.metadata_bytes = 8});
+  ASSERT_TRUE(connect());
+  std::vector<std::byte> data(4096, std::byte{0x5a});
+  std::vector<std::byte> metadata(8, std::byte{0x77});
+  const auto run_own = [&](const spec::SubmissionEntry& sqe) {
+    std::optional<spec::NvmeStatus> ended;
+    IoPassthrough own;
+    own.sqe = sqe;
+    own.data = data;
+    own.metadata = metadata;
+    own.done = [&ended](spec::NvmeStatus status, const spec::CompletionEntry&) { ended = status; };
+    EXPECT_EQ(controller_->submit_io(std::move(own)), 0);
+    EXPECT_TRUE(turn_until([&ended] { return ended.has_value(); }));
+    return ended.has_value() && ended->ok();
+  };
+  EXPECT_TRUE(run_own(command::write(1, 9, 1)));
+  EXPECT_EQ(device_->metadata()[9 * 8], std::byte{0x77});
+  std::ranges::fill(metadata, std::byte{0});
+  EXPECT_TRUE(run_own(command::read(1, 9, 1)));
+  EXPECT_EQ(metadata, std::vector<std::byte>(8, std::byte{0x77}));
 }
 
 TEST_F(PcieTransportTest, MoreRequestsThanCommandsWait) {
