@@ -95,7 +95,7 @@ Result<std::unique_ptr<ProbeContext>> Initiator::probe_async(const std::optional
       local.trtype = Trtype::kPcie;
       local.traddr = address.to_string();
       CHECK(local.complete().has_value());
-      context->consider(local);
+      context->candidates_.push_back(local);
     }
     return context;
   }
@@ -109,7 +109,7 @@ Result<std::unique_ptr<ProbeContext>> Initiator::probe_async(const std::optional
   } else {
     context->looks_for_local_ = !complete.is_fabrics();
     context->local_id_ = complete;
-    context->consider(complete);
+    context->candidates_.push_back(complete);
   }
   return context;
 }

@@ -80,6 +80,7 @@ class ProbeContext {
   std::optional<TransportId> discovery_id_;
   bool looks_for_local_ = false;         ///< and has not told yet which ones are gone
   std::optional<TransportId> local_id_;  ///< of the only one it looks for
+  std::vector<TransportId> candidates_;  ///< known without a discovery; the callback has yet to see
   std::unique_ptr<DiscoveryWalk> walk_;
   std::vector<Attempt> attempts_;
 };

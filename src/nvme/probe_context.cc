@@ -47,6 +47,9 @@ int ProbeContext::advance(bool may_sleep) {
   if (std::exchange(looks_for_local_, false)) {
     report_unplugged();
   }
+  for (const TransportId& id : std::exchange(candidates_, {})) {
+    consider(id);
+  }
   for (std::size_t i = 0; i < attempts_.size();) {
     Attempt attempt = attempts_[i];
     if (attempt.connection->state() == Connection::State::kConnecting) {

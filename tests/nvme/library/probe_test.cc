@@ -146,6 +146,21 @@ TEST_F(ProbeTest, ProbeCallbackRejectsAController) {
   EXPECT_EQ(made_, 0);
 }
 
+TEST_F(ProbeTest, NoCallbackRunsBeforeTheFirstPoll) {
+  unsigned asked = 0;
+  callbacks_.probe = [&asked](const TransportId&, ControllerOptions&) {
+    asked++;
+    return true;
+  };
+  auto context = initiator_->probe_async(make_id(kOne), callbacks_);
+  ASSERT_TRUE(context);
+  EXPECT_EQ(asked, 0u);
+  EXPECT_EQ(made_, 0);
+  finish(**context);
+  EXPECT_EQ(asked, 1u);
+  EXPECT_EQ(attached_, std::vector<std::string>{kOne});
+}
+
 TEST_F(ProbeTest, ProbeCallbackEditsOptionsAndAttachReportsThoseInForce) {
   callbacks_.probe = [](const TransportId& id, ControllerOptions& options) {
     EXPECT_EQ(id.subnqn, kOne);
