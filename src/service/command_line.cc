@@ -547,6 +547,14 @@ std::expected<CommandLine, CommandLineEnd> parse_command_line(std::vector<std::s
         no_command ? "there is no command '" + app->remaining().front() + "'" : error.what(),
         json));
   } catch (const CLI::Error& error) {
+    if (recognised() == kPci) {
+      const std::vector<std::string> rest = app->get_subcommand(kPci)->remaining();
+      return std::unexpected(usage_error(
+          kPci,
+          rest.empty() ? "say list, bind or unbind"
+                       : "there is no command '" + std::string(kPci) + " " + rest.front() + "'",
+          json));
+    }
     return std::unexpected(usage_error(recognised(), error.what(), json));
   }
   if (values.show_version) {

@@ -248,8 +248,11 @@ TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
 
 TEST(CommandLine, WrongUsageOfTheCommandsForDrivesIsSaid) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"pci", "subcommand"},   {"-o json pci", "subcommand"}, {"pci frobnicate", "frobnicate"},
-      {"pci bind", "address"}, {"pci list x", "x"},
+      {"pci", "list, bind or unbind"},
+      {"-o json pci", "list, bind or unbind"},
+      {"pci frobnicate", "no command 'pci frobnicate'"},
+      {"pci bind", "address"},
+      {"pci list x", "x"},
   };
   for (const auto& [words, expected] : cases) {
     const auto line = parse(words);
