@@ -1,6 +1,7 @@
 #include "service/command_line.h"
 
 #include <filesystem>
+#include <span>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -177,6 +178,20 @@ TEST(CommandLine, DiscoveryNeedsNoNqnAndLeavesThePortToItsDefault) {
   EXPECT_EQ(parsed("discover nvme+tcp://192.0.2.1").attach.controller.transport.id.trsvcid, "8009");
 }
 
+/// Each of the command lines is refused by one line that has the text beside it, and the way to the
+/// help.
+void expect_wrong_usage(std::span<const std::pair<std::string, std::string>> cases) {
+  for (const auto& [words, expected] : cases) {
+    const auto line = parse(words);
+    ASSERT_FALSE(line.has_value()) << words;
+    EXPECT_EQ(line.error().status, 2) << words;
+    EXPECT_NE(line.error().text.find(expected), std::string::npos)
+        << words << ": " << line.error().text;
+    EXPECT_NE(line.error().text.find("--help"), std::string::npos) << words;
+    EXPECT_EQ(line.error().text.find('\n'), std::string::npos) << words;
+  }
+}
+
 TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
   const std::string address = "attach -t tcp -a 192.0.2.1 -n nqn.2026-01.org.example:disk ";
   const std::pair<std::string, std::string> cases[] = {
@@ -235,15 +250,7 @@ TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
       {"list --socket /" + std::string(200, 'x'), "longer"},
       {"help frobnicate", "frobnicate"},
   };
-  for (const auto& [words, expected] : cases) {
-    const auto line = parse(words);
-    ASSERT_FALSE(line.has_value()) << words;
-    EXPECT_EQ(line.error().status, 2) << words;
-    EXPECT_NE(line.error().text.find(expected), std::string::npos)
-        << words << ": " << line.error().text;
-    EXPECT_NE(line.error().text.find("--help"), std::string::npos) << words;
-    EXPECT_EQ(line.error().text.find('\n'), std::string::npos) << words;
-  }
+  expect_wrong_usage(cases);
 }
 
 TEST(CommandLine, WrongUsageOfTheCommandsForDrivesIsSaid) {
@@ -254,13 +261,7 @@ TEST(CommandLine, WrongUsageOfTheCommandsForDrivesIsSaid) {
       {"pci bind", "address"},
       {"pci list x", "x"},
   };
-  for (const auto& [words, expected] : cases) {
-    const auto line = parse(words);
-    ASSERT_FALSE(line.has_value()) << words;
-    EXPECT_EQ(line.error().status, 2) << words;
-    EXPECT_NE(line.error().text.find(expected), std::string::npos)
-        << words << ": " << line.error().text;
-  }
+  expect_wrong_usage(cases);
 }
 
 TEST(CommandLine, ReadsTheCommandsForDrives) {

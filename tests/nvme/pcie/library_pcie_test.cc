@@ -79,6 +79,32 @@ class LibraryPcieTest : public testing::Test {
     return controller.value_or(nullptr);
   }
 
+  /// A drive that is plugged in and attached, with a queue pair and memory of the shard, which
+  /// needs no copies.
+  struct Subject {
+    Subject(LibraryPcieTest& test, const std::string& address,
+            const SimulatedController::Options& options)
+        : catalog(test.shard_->reactor().dma_catalog()),
+          controller(
+              (test.plug(address, options), *test.initiator_->connect(id_of(address)).value())),
+          queue(controller.allocate_io_queue_pair().value()),
+          io(controller, *controller.find_namespace(1), *queue),
+          region(DmaRegion::allocate(1 << 20).value()),
+          entry(region) {
+      catalog.add(entry);
+    }
+    ~Subject() { catalog.remove(entry); }
+    Subject(const Subject&) = delete;
+    Subject& operator=(const Subject&) = delete;
+
+    DmaCatalog& catalog;
+    Controller& controller;
+    IoQueuePair::Pointer queue;
+    NamespaceIo io;
+    DmaRegion region;
+    DmaEntry entry;
+  };
+
   bool poll_until(IoQueuePair& queue, const std::function<bool()>& ready) {
     const Instant limit = Clock::now() + seconds(30);
     while (!ready()) {
@@ -255,36 +281,27 @@ TEST_F(LibraryPcieTest, ARegionOfTheShardIsNotCopied) {
 TEST_F(LibraryPcieTest, PiecesAtOddPlacesGoBySglsWhereThereAreAny) {
   for (const bool sgl : {false, true}) {
     const std::string& address = sgl ? kSecond : kFirst;
-    plug(address, {.sgl = sgl});
-    const Result<Controller*> controller = initiator_->connect(id_of(address));
-    ASSERT_TRUE(controller) << controller.error().text;
-    auto queue = (*controller)->allocate_io_queue_pair();
-    ASSERT_TRUE(queue) << queue.error().text;
-    auto region = DmaRegion::allocate(1 << 20);
-    ASSERT_TRUE(region);
-    DmaEntry entry(*region);
-    shard_->reactor().dma_catalog().add(entry);
+    Subject subject(*this, address, {.sgl = sgl});
     std::vector<iovec> iov;
     std::size_t left = 65536;
     for (std::size_t at = 1; left > 0; at += 5000) {
       const std::size_t bytes = std::min<std::size_t>(left, 1 + at % 4099);
-      iov.push_back({region->data() + at, bytes});
+      iov.push_back({subject.region.data() + at, bytes});
       left -= bytes;
     }
-    const std::vector<std::byte> pattern = noise(region->size_bytes(), 3);
-    std::ranges::copy(pattern, region->data());
+    const std::vector<std::byte> pattern = noise(subject.region.size_bytes(), 3);
+    std::ranges::copy(pattern, subject.region.data());
     const auto count = static_cast<std::uint32_t>(iov.size());
     Ended write;
-    ASSERT_EQ(submit(**queue, command::write(1, 8, 16), iov.data(), count, write), 0);
-    ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+    ASSERT_EQ(submit(*subject.queue, command::write(1, 8, 16), iov.data(), count, write), 0);
+    ASSERT_TRUE(poll_until(*subject.queue, [&] { return write.done; }));
     for (const iovec& piece : iov) std::memset(piece.iov_base, 0, piece.iov_len);
     Ended read;
-    ASSERT_EQ(submit(**queue, command::read(1, 8, 16), iov.data(), count, read), 0);
-    ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
+    ASSERT_EQ(submit(*subject.queue, command::read(1, 8, 16), iov.data(), count, read), 0);
+    ASSERT_TRUE(poll_until(*subject.queue, [&] { return read.done; }));
     EXPECT_TRUE(write.status.ok() && read.status.ok());
-    EXPECT_TRUE(std::ranges::equal(region->span(), pattern));
+    EXPECT_TRUE(std::ranges::equal(subject.region.span(), pattern));
     EXPECT_EQ(drives_->at(address).sgl_commands(), sgl ? 2u : 0u);
-    shard_->reactor().dma_catalog().remove(entry);
   }
 }
 
@@ -292,63 +309,45 @@ TEST_F(LibraryPcieTest, PiecesAtOddPlacesGoBySglsWhereThereAreAny) {
 TEST_F(LibraryPcieTest, ABlockInOddPiecesIsSplitByTheRulesOfSglsWhereThereAreAny) {
   for (const bool sgl : {false, true}) {
     const std::string& address = sgl ? kSecond : kFirst;
-    plug(address, {.sgl = sgl});
-    const Result<Controller*> controller = initiator_->connect(id_of(address));
-    ASSERT_TRUE(controller) << controller.error().text;
-    auto queue = (*controller)->allocate_io_queue_pair();
-    ASSERT_TRUE(queue) << queue.error().text;
-    NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
-    auto region = DmaRegion::allocate(1 << 20);
-    ASSERT_TRUE(region);
-    DmaEntry entry(*region);
-    shard_->reactor().dma_catalog().add(entry);
-    const std::vector<std::byte> pattern = noise(region->size_bytes(), 21);
-    std::ranges::copy(pattern, region->data());
+    Subject subject(*this, address, {.sgl = sgl});
+    const std::vector<std::byte> pattern = noise(subject.region.size_bytes(), 21);
+    std::ranges::copy(pattern, subject.region.data());
     std::vector<iovec> iov;
-    for (std::size_t i = 0; i < 32; i++) iov.push_back({region->data() + i * 5000 + 4, 2048});
+    for (std::size_t i = 0; i < 32; i++) {
+      iov.push_back({subject.region.data() + i * 5000 + 4, 2048});
+    }
     Ended write;
     BlockIo io{.lba = 8, .blocks = 16, .data = iov, .done = &Ended::record, .context = &write};
-    ASSERT_EQ(subject.write(io), sgl ? 0 : -EINVAL);
+    ASSERT_EQ(subject.io.write(io), sgl ? 0 : -EINVAL);
     if (sgl) {
-      ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+      ASSERT_TRUE(poll_until(*subject.queue, [&] { return write.done; }));
       EXPECT_TRUE(write.status.ok());
       for (const iovec& piece : iov) std::memset(piece.iov_base, 0, piece.iov_len);
       Ended read;
       io.context = &read;
-      ASSERT_EQ(subject.read(io), 0);
-      ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
+      ASSERT_EQ(subject.io.read(io), 0);
+      ASSERT_TRUE(poll_until(*subject.queue, [&] { return read.done; }));
       EXPECT_TRUE(read.status.ok());
-      EXPECT_TRUE(std::ranges::equal(region->span(), pattern));
+      EXPECT_TRUE(std::ranges::equal(subject.region.span(), pattern));
       EXPECT_EQ(drives_->at(address).sgl_commands(), 2u) << "neither split nor copied";
     }
-    shard_->reactor().dma_catalog().remove(entry);
   }
 }
 
 // 32 blocks, which is what one command may transfer, in 16 pieces each: a list has 256 descriptors.
 TEST_F(LibraryPcieTest, MorePiecesThanAListHasRoomForAreSplit) {
-  plug(kFirst, {.sgl = true});
-  const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
-  ASSERT_TRUE(controller) << controller.error().text;
-  auto queue = (*controller)->allocate_io_queue_pair();
-  ASSERT_TRUE(queue) << queue.error().text;
-  NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
-  EXPECT_EQ(subject.limits().max_segments, 256u);
-  auto region = DmaRegion::allocate(1 << 20);
-  ASSERT_TRUE(region);
-  DmaEntry entry(*region);
-  shard_->reactor().dma_catalog().add(entry);
+  Subject subject(*this, kFirst, {.sgl = true});
+  EXPECT_EQ(subject.io.limits().max_segments, 256u);
   std::vector<iovec> iov;
-  for (std::size_t i = 0; i < 512; i++) iov.push_back({region->data() + i * 272, 256});
+  for (std::size_t i = 0; i < 512; i++) iov.push_back({subject.region.data() + i * 272, 256});
   Ended write;
-  ASSERT_EQ(subject.write(
+  ASSERT_EQ(subject.io.write(
                 {.lba = 8, .blocks = 32, .data = iov, .done = &Ended::record, .context = &write}),
             0);
-  ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+  ASSERT_TRUE(poll_until(*subject.queue, [&] { return write.done; }));
   EXPECT_TRUE(write.status.ok());
   EXPECT_EQ(drive().sgl_commands(), 2u);
   EXPECT_EQ(drive().io_commands(), 2u);
-  shard_->reactor().dma_catalog().remove(entry);
 }
 
 // 80 blocks are three commands. Once the metadata lies where the drive reaches it, once it has to
@@ -356,24 +355,15 @@ TEST_F(LibraryPcieTest, MorePiecesThanAListHasRoomForAreSplit) {
 TEST_F(LibraryPcieTest, SeparateMetadataGoesThereAndBackWithItsBlocks) {
   constexpr std::size_t kBlocks = 80;
   constexpr std::size_t kMetadata = 16;
-  plug(kFirst, {.metadata_bytes = kMetadata});
-  const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
-  ASSERT_TRUE(controller) << controller.error().text;
-  auto queue = (*controller)->allocate_io_queue_pair();
-  ASSERT_TRUE(queue) << queue.error().text;
-  NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
-  auto region = DmaRegion::allocate(std::size_t{1} << 20);
-  ASSERT_TRUE(region);
-  DmaEntry entry(*region);
-  shard_->reactor().dma_catalog().add(entry);
+  Subject subject(*this, kFirst, {.metadata_bytes = kMetadata});
   std::vector<std::byte> data = noise(kBlocks * 4096, 31);
   const std::vector<std::byte> written = data;
   const iovec piece{data.data(), data.size()};
   std::vector<std::byte> own(kBlocks * kMetadata + 4);
-  const std::array places{region->span().subspan(4096 + 4, kBlocks * kMetadata),
+  const std::array places{subject.region.span().subspan(4096 + 4, kBlocks * kMetadata),
                           std::span(own).first(kBlocks * kMetadata),
                           std::span(own).subspan(1, kBlocks * kMetadata),
-                          region->span().subspan(1, kBlocks * kMetadata)};
+                          subject.region.span().subspan(1, kBlocks * kMetadata)};
   std::uint64_t lba = 5;
   for (std::size_t i = 0; i < places.size(); i++, lba += 100) {
     SCOPED_TRACE(i);
@@ -387,8 +377,8 @@ TEST_F(LibraryPcieTest, SeparateMetadataGoesThereAndBackWithItsBlocks) {
                .metadata = places.at(i),
                .done = &Ended::record,
                .context = &write};
-    ASSERT_EQ(subject.write(io), 0);
-    ASSERT_TRUE(poll_until(**queue, [&] { return write.done; }));
+    ASSERT_EQ(subject.io.write(io), 0);
+    ASSERT_TRUE(poll_until(*subject.queue, [&] { return write.done; }));
     EXPECT_TRUE(write.status.ok());
     EXPECT_TRUE(std::ranges::equal(drive().metadata().subspan(lba * kMetadata, kBlocks * kMetadata),
                                    expected));
@@ -396,23 +386,17 @@ TEST_F(LibraryPcieTest, SeparateMetadataGoesThereAndBackWithItsBlocks) {
     std::ranges::fill(data, std::byte{0});
     Ended read;
     io.context = &read;
-    ASSERT_EQ(subject.read(io), 0);
-    ASSERT_TRUE(poll_until(**queue, [&] { return read.done; }));
+    ASSERT_EQ(subject.io.read(io), 0);
+    ASSERT_TRUE(poll_until(*subject.queue, [&] { return read.done; }));
     EXPECT_TRUE(read.status.ok());
     EXPECT_TRUE(std::ranges::equal(places.at(i), expected));
     EXPECT_EQ(data, written);
   }
-  shard_->reactor().dma_catalog().remove(entry);
 }
 
 TEST_F(LibraryPcieTest, ProtectionOfTheHostsInSeparateMetadata) {
   constexpr std::size_t kBlocks = 40;
-  plug(kFirst, {.metadata_bytes = 8});
-  const Result<Controller*> controller = initiator_->connect(id_of(kFirst));
-  ASSERT_TRUE(controller) << controller.error().text;
-  auto queue = (*controller)->allocate_io_queue_pair();
-  ASSERT_TRUE(queue) << queue.error().text;
-  NamespaceIo subject(**controller, *(*controller)->find_namespace(1), **queue);
+  Subject subject(*this, kFirst, {.metadata_bytes = 8});
   std::vector<std::byte> data = noise(kBlocks * 4096, 33);
   std::vector<std::byte> metadata(kBlocks * 8);
   const iovec piece{data.data(), data.size()};
@@ -423,8 +407,8 @@ TEST_F(LibraryPcieTest, ProtectionOfTheHostsInSeparateMetadata) {
   const auto run = [&](int (NamespaceIo::*what)(const BlockIo&)) {
     Ended ended;
     io.context = &ended;
-    EXPECT_EQ((subject.*what)(io), 0);
-    EXPECT_TRUE(poll_until(**queue, [&] { return ended.done; }));
+    EXPECT_EQ((subject.io.*what)(io), 0);
+    EXPECT_TRUE(poll_until(*subject.queue, [&] { return ended.done; }));
     return ended.status;
   };
   EXPECT_TRUE(run(&NamespaceIo::write).ok());

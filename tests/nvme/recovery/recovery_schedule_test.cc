@@ -138,6 +138,22 @@ std::set<std::string> all_steps() {
   return world.steps();
 }
 
+// Has `world` lose its connections, and be struck when the recovery comes to `step`; what it
+// returns says whether it did.
+std::shared_ptr<bool> recover_and_strike(World& world, const std::string& step,
+                                         const NamedFault& fault) {
+  auto struck = std::make_shared<bool>(false);
+  world.on_step = [&world, struck, step, &fault](const std::string& now) {
+    if (!*struck && now == step) {
+      *struck = true;
+      world.time.after(Duration::zero(), [&world, &fault] { fault.strike(world); });
+    }
+  };
+  world.run_for(milliseconds(200));
+  world.target.drop_connections();
+  return struck;
+}
+
 TEST(RecoverySchedule, EveryFaultAtEveryStep) {
   const std::set<std::string> steps = all_steps();
   ASSERT_GT(steps.size(), 25u);
@@ -152,15 +168,7 @@ TEST(RecoverySchedule, EveryFaultAtEveryStep) {
       set_up(world);
       world.target.controller.have_everything();
       world.start();
-      bool struck = false;
-      world.on_step = [&](const std::string& now) {
-        if (!struck && now == step) {
-          struck = true;
-          world.time.after(Duration::zero(), [&world, &fault] { fault.strike(world); });
-        }
-      };
-      world.run_for(milliseconds(200));
-      world.target.drop_connections();
+      recover_and_strike(world, step, fault);
       expect_nothing_lost(world, what);
       if (HasFailure()) return;
     }
@@ -295,17 +303,9 @@ TEST(RecoverySchedule, EveryLossAtEveryStep) {
       world.target.late_writes = false;
       world.target.controller.have_everything();
       world.start();
-      bool struck = false;
-      world.on_step = [&](const std::string& now) {
-        if (!struck && now == step) {
-          struck = true;
-          world.time.after(Duration::zero(), [&world, &loss] { loss.strike(world); });
-        }
-      };
-      world.run_for(milliseconds(200));
-      world.target.drop_connections();
+      const auto struck = recover_and_strike(world, step, loss);
       world.run_for(seconds(30));
-      if (!struck) loss.strike(world);
+      if (!*struck) loss.strike(world);
       expect_no_more_writes(world, what);
       if (HasFailure()) return;
     }
