@@ -39,6 +39,10 @@ struct CommandLine {
   Options options;
   std::vector<std::string> listen;
   std::vector<std::string> namespaces;
+  std::vector<std::string> dhchap_keys;
+  std::vector<std::string> dhchap_ctrl_keys;
+  std::string dhchap_hash = "sha256";
+  std::string dhchap_group = "null";
   std::vector<std::uint16_t> retry_delays;
   bool no_header_digest = false;
   bool no_data_digest = false;
@@ -101,6 +105,15 @@ void add_options(CLI::App& app, CommandLine& line) {
   app.add_option("--model", options.model, "the model number")->capture_default_str();
   app.add_option("--allow-host", options.allowed_hosts,
                  "a host NQN that may connect, repeatable (default: any)");
+  app.add_option(
+      "--dhchap-key", line.dhchap_keys,
+      "HOSTNQN=DHHC-1:...: this host has to authenticate itself by this key, repeatable");
+  app.add_option("--dhchap-ctrl-key", line.dhchap_ctrl_keys,
+                 "HOSTNQN=DHHC-1:...: the key for authentication to this host, repeatable");
+  app.add_option("--dhchap-hash", line.dhchap_hash, "the hash that is preferred")
+      ->capture_default_str();
+  app.add_option("--dhchap-dhgroup", line.dhchap_group, "the group that is preferred")
+      ->capture_default_str();
   app.add_option("--control", options.control_path, "a Unix socket for 'nvublk-target ctl'");
   app.add_option("--threads", options.threads, "how many threads serve")->capture_default_str();
   add_limits(app, options);
@@ -116,7 +129,28 @@ void add_options(CLI::App& app, CommandLine& line) {
                "always send a response capsule after data");
 }
 
-/// Empty, or what is wrong.
+/// Empty, or what is wrong with the keys.
+std::string complete_keys(CommandLine& line) {
+  Options& options = line.options;
+  for (const std::string& text : line.dhchap_keys) {
+    if (const auto set = options.set_dhchap_key(text, false); !set) {
+      return "--dhchap-key: " + set.error().text;
+    }
+  }
+  for (const std::string& text : line.dhchap_ctrl_keys) {
+    if (const auto set = options.set_dhchap_key(text, true); !set) {
+      return "--dhchap-ctrl-key: " + set.error().text;
+    }
+  }
+  const auto hash = nvublk::target::parse_dhchap_hash(line.dhchap_hash);
+  if (!hash) return "--dhchap-hash " + line.dhchap_hash + ": " + hash.error().text;
+  const auto group = nvublk::target::parse_dhchap_group(line.dhchap_group);
+  if (!group) return "--dhchap-dhgroup " + line.dhchap_group + ": " + group.error().text;
+  options.dhchap = {*hash, *group};
+  return {};
+}
+
+/// The same of all options.
 std::string complete_options(CommandLine& line) {
   Options& options = line.options;
   options.header_digest = !line.no_header_digest;
@@ -135,6 +169,7 @@ std::string complete_options(CommandLine& line) {
     if (!ns) return "--ns " + text + ": " + ns.error().text;
     options.namespaces.push_back(*ns);
   }
+  if (const std::string wrong = complete_keys(line); !wrong.empty()) return wrong;
   if (const auto good = options.check(); !good) return good.error().text;
   return {};
 }

@@ -1,5 +1,6 @@
 #include "target/options.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <optional>
@@ -229,6 +230,22 @@ Status Options::check() const {
     return invalid("the sizes of R2T and C2HData must be multiples of 4");
   }
   if (cpda > 31) return invalid("CPDA must be at most 31");
+  for (const DhchapHostOptions& host : dhchap_hosts) {
+    if (host.key.secret.empty()) {
+      return invalid("host " + host.hostnqn + " has a controller key but no key of its own");
+    }
+  }
+  return {};
+}
+
+Status Options::set_dhchap_key(std::string_view text, bool controller) {
+  auto parsed = parse_host_key(text);
+  if (!parsed) return std::unexpected(std::move(parsed.error()));
+  auto host = std::ranges::find(dhchap_hosts, parsed->first, &DhchapHostOptions::hostnqn);
+  if (host == dhchap_hosts.end()) {
+    host = dhchap_hosts.insert(host, {.hostnqn = parsed->first, .key = {}, .ctrl_key = {}});
+  }
+  (controller ? host->ctrl_key : host->key) = std::move(parsed->second);
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "target/dhchap_key.h"
 
 namespace nvublk::target {
 
@@ -52,7 +53,9 @@ struct Options {
   std::string subnqn = "nqn.2026-01.io.nvublk:target";
   std::string serial = "NVUBLK0001";
   std::string model = "nvublk-target";
-  std::vector<std::string> allowed_hosts;  ///< host NQNs; empty: any
+  std::vector<std::string> allowed_hosts;       ///< host NQNs; empty: any
+  std::vector<DhchapHostOptions> dhchap_hosts;  ///< hosts that have to authenticate themselves
+  DhchapPreference dhchap;
   std::vector<NamespaceOptions> namespaces;
   std::string control_path;  ///< Unix socket; empty: none
   unsigned threads = 1;
@@ -74,6 +77,8 @@ struct Options {
 
   /// Whether these options fit together and the specifications' limits.
   Status check() const;
+  /// Sets the host's key that `text` has ("HOSTNQN=DHHC-1:..."), or the controller's for that host.
+  Status set_dhchap_key(std::string_view text, bool controller);
 };
 
 /// Bytes in "4096", "64K", "64M", "1G", "1T" (powers of 1024).

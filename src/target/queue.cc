@@ -78,6 +78,10 @@ bool Queue::data_fits(const Sqe& sqe, std::uint64_t length) const {
 
 std::optional<NvmeStatus> Queue::admit(const Sqe& sqe) {
   if (sqe.is_fabrics()) {
+    if (sqe.fctype() == FabricsCommandType::kAuthenticationSend &&
+        sqe.sgl().length.get() <= kAuthenticationMaxBytes) {
+      return std::nullopt;
+    }
     if (sqe.fctype() != FabricsCommandType::kConnect) {
       return NvmeStatus::make(GenericStatus::kInvalidField, true);
     }
@@ -105,6 +109,7 @@ Reply Queue::execute(const Sqe& sqe, Bytes data) {
     return Reply::error(GenericStatus::kInvalidField);
   }
   if (sqe.is_fabrics()) return execute_fabrics(sqe, data);
+  if (unauthenticated()) return Reply::error(FabricsStatus::kAuthenticationRequired);
   if (!connected() || !controller_->ready()) {
     return Reply::error(GenericStatus::kCommandSequenceError);
   }
@@ -122,16 +127,23 @@ Reply Queue::execute_fabrics(const Sqe& sqe, Bytes data) {
     if (sqe.fctype() == FabricsCommandType::kConnect) return connect(sqe, data);
     return Reply::error(GenericStatus::kCommandSequenceError);
   }
+  const bool authenticates = sqe.fctype() == FabricsCommandType::kAuthenticationSend ||
+                             sqe.fctype() == FabricsCommandType::kAuthenticationReceive;
+  if (unauthenticated() && !authenticates) {
+    return Reply::error(FabricsStatus::kAuthenticationRequired);
+  }
   switch (sqe.fctype()) {
     case FabricsCommandType::kConnect:
       return Reply::error(GenericStatus::kCommandSequenceError);
+    case FabricsCommandType::kAuthenticationSend:
+      return authentication_send(sqe, data);
+    case FabricsCommandType::kAuthenticationReceive:
+      return authentication_receive(sqe);
     case FabricsCommandType::kPropertyGet:
       return is_admin() ? property_get(sqe) : Reply::error(GenericStatus::kInvalidField);
     case FabricsCommandType::kPropertySet:
       return is_admin() ? property_set(sqe) : Reply::error(GenericStatus::kInvalidField);
     case FabricsCommandType::kDisconnect:
-    case FabricsCommandType::kAuthenticationSend:
-    case FabricsCommandType::kAuthenticationReceive:
     case FabricsCommandType::kVendorSpecificFirst:
       break;
   }
@@ -163,7 +175,47 @@ Reply Queue::connect(const Sqe& sqe, Bytes data) {
   qid_ = command.qid.get();
   flow_control_disabled_ =
       command.disables_sq_flow_control() && subsystem_.options().sq_flow_control_disable;
+  require_authentication(connect_data);
+  if (authentication_) {
+    reply.result =
+        ConnectResult{.cntlid = controller_->identity().cntlid, .authentication_required = true}
+            .encode();
+  }
   return reply;
+}
+
+void Queue::require_authentication(const ConnectData& data) {
+  for (const DhchapHostOptions& host : subsystem_.options().dhchap_hosts) {
+    if (host.hostnqn == raw_text(data.hostnqn)) {
+      authentication_.emplace(host, std::string(raw_text(data.subnqn)),
+                              subsystem_.options().dhchap);
+    }
+  }
+}
+
+// [Base 2.1 §6.1, §6.2]
+Reply Queue::authentication_send(const Sqe& sqe, Bytes data) {
+  const auto command = submission_entry_as<AuthenticationCommand>(sqe);
+  if (!authentication_ || command.secp != kAuthenticationSecp ||
+      command.spsp0 != kAuthenticationSpsp || command.spsp1 != kAuthenticationSpsp ||
+      command.length.get() != data.size()) {
+    return Reply::error(GenericStatus::kInvalidField);
+  }
+  authentication_->send(data);
+  return Reply::success();
+}
+
+Reply Queue::authentication_receive(const Sqe& sqe) {
+  const auto command = submission_entry_as<AuthenticationCommand>(sqe);
+  if (!authentication_ || command.secp != kAuthenticationSecp ||
+      command.spsp0 != kAuthenticationSpsp || command.spsp1 != kAuthenticationSpsp ||
+      !data_fits(sqe, command.length.get())) {
+    return Reply::error(GenericStatus::kInvalidField);
+  }
+  std::vector<std::uint8_t> message = authentication_->receive();
+  if (message.empty()) return Reply::error(GenericStatus::kCommandSequenceError);
+  if (message.size() > command.length.get()) return Reply::error(GenericStatus::kInvalidField);
+  return Reply::with_data(std::move(message), command.length.get());
 }
 
 Reply Queue::connect_admin(const ConnectCommand& command, const ConnectData& data) {
@@ -236,6 +288,7 @@ void Queue::close() {
     controller_->detach_queue(qid_);
   }
   controller_.reset();
+  authentication_.reset();
 }
 
 }  // namespace nvublk::target

@@ -13,6 +13,7 @@
 #include "nvme/spec/fabrics.h"
 #include "nvme/spec/identify.h"
 #include "nvme/spec/sqe.h"
+#include "target/authentication.h"
 #include "target/block_data.h"
 #include "target/namespace.h"
 #include "target/reply.h"
@@ -66,6 +67,10 @@ class Queue {
   Reply connect_admin(const nvme::spec::ConnectCommand& command,
                       const nvme::spec::ConnectData& data);
   Reply connect_io(const nvme::spec::ConnectCommand& command, const nvme::spec::ConnectData& data);
+  void require_authentication(const nvme::spec::ConnectData& data);
+  bool unauthenticated() const { return authentication_ && !authentication_->done(); }
+  Reply authentication_send(const Sqe& sqe, Bytes data);
+  Reply authentication_receive(const Sqe& sqe);
   Reply property_get(const Sqe& sqe);
   Reply property_set(const Sqe& sqe);
 
@@ -146,6 +151,7 @@ class Queue {
   const ListenAddress local_;
   std::weak_ptr<QueueOwner> owner_;
   std::shared_ptr<Controller> controller_;
+  std::optional<Authentication> authentication_;  ///< of a host that has a key
   std::uint16_t qid_ = 0;
   std::uint16_t sqhd_ = 0;
   std::uint32_t entries_ = 32;

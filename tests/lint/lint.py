@@ -104,7 +104,7 @@ WORDS = [
 ]
 
 # One form: [Base 2.1 §3.5.1], [TCP 1.1 §3.6.2.4, §3.6.2.5]; step tables have the same as a string.
-SPECIFICATIONS = r"(Base 2\.1|NVM 1\.1|TCP 1\.1|PCIe 1\.1|RDMA 1\.0|ZNS 1\.2|RFC \d+)"
+SPECIFICATIONS = r"(Base 2\.[13]|NVM 1\.1|TCP 1\.1|PCIe 1\.1|RDMA 1\.0|ZNS 1\.2|RFC \d+)"
 SECTIONS = r'§[A-Z0-9][0-9A-Za-z.]*((, | to | and )§[A-Z0-9][0-9A-Za-z.]*)*(, figure "[^"]*")?'
 CITATION = re.compile(rf'(?:\[{SPECIFICATIONS} {SECTIONS}(; {SPECIFICATIONS} {SECTIONS})*\]'
                       rf'|"{SPECIFICATIONS} {SECTIONS}")')

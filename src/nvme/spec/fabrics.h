@@ -91,7 +91,10 @@ struct ConnectResult {
 
   /// Reads DW0 of the completion.
   static constexpr ConnectResult decode(const CompletionEntry& entry) {
-    const std::uint32_t dw0 = entry.dw0.get();
+    return decode(entry.dw0.get());
+  }
+  /// Reads what encode() makes.
+  static constexpr ConnectResult decode(std::uint32_t dw0) {
     return {static_cast<std::uint16_t>(dw0), (dw0 & (1u << 17)) != 0, (dw0 & (1u << 18)) != 0};
   }
   /// The DW0 that says this.

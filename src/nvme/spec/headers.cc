@@ -1,5 +1,6 @@
 // A library needs a source; this one makes the compiler check every static_assert of the headers.
 #include "nvme/spec/async_event.h"
+#include "nvme/spec/authentication.h"
 #include "nvme/spec/copy.h"
 #include "nvme/spec/cqe.h"
 #include "nvme/spec/dsm.h"
