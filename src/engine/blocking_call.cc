@@ -27,9 +27,15 @@ void BlockingCall::run(std::move_only_function<void()> body) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
+void BlockingCall::wait() {
+  if (busy()) {
+    thread_.join();
+  }
+}
+
 void BlockingCall::finish() {
   // The thread posted this as the last thing it did.
-  thread_.join();
+  wait();
 }
 
 }  // namespace nvublk

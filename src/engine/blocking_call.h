@@ -35,6 +35,9 @@ class BlockingCall {
     });
   }
   bool busy() const { return thread_.joinable(); }
+  /// Blocks until the thread has ended: the result is on its way then, and does not need it any
+  /// more.
+  void wait();
 
  private:
   void run(std::move_only_function<void()> body);

@@ -17,7 +17,8 @@ namespace nvublk::nvme {
 struct ControlAction {
   enum class Kind : std::uint8_t {
     kConnectAdminQueue,   ///< the transport's connection
-    kFabricsConnect,      ///< the Connect command on the admin queue
+    kFabricsConnect,      ///< the Connect command on the admin queue; outcome.value is its DW0
+    kAuthenticate,        ///< on the admin queue
     kGetProperty,         ///< outcome.value is the property
     kSetProperty,         ///< `property` to `value`
     kAdminCommand,        ///< `sqe` with `data`

@@ -30,6 +30,9 @@ Status check(const ControllerOptions& options) {
   if (Status status = check_policy(options); !status) {
     return status;
   }
+  if (Status status = check_dhchap(options); !status) {
+    return status;
+  }
   if (Status status = check_nqn_usable(options.host.nqn, "the host NQN"); !status) {
     return status;
   }
@@ -94,6 +97,12 @@ void Controller::mark_failed(const Error& reason) {
 }
 void Controller::rescan(Done done) {
   impl_->rescan(std::move(done));
+}
+void Controller::authenticate(Done done) {
+  impl_->authenticate(std::move(done));
+}
+Status Controller::set_keys(const DhchapKeys& keys) {
+  return impl_->set_keys(keys);
 }
 bool Controller::closed() const {
   return impl_->closed();

@@ -99,6 +99,15 @@ class Controller {
   /// timeout_action; its other members do not matter. Nothing changes when they do not make sense
   /// together (check_policy). A live controller is told the keep alive timeout, and may refuse it.
   void set_policy(const ControllerOptions& policy, Done done);
+  /// Has the host authenticated once more on the admin queue (and the controller, with a controller
+  /// key); while live. I/O goes on. A failure is for the caller to act on: the association stays
+  /// until the controller ends it. Fails with kBusy while it runs already, with kInvalidArgument
+  /// without a key. [Base 2.3 §8.3.5]
+  void authenticate(Done done);
+  /// The keys for authenticate(), for all connections from now on and for I/O queue pairs that
+  /// connect: ControllerOptions::dhchap_key and dhchap_ctrlr_key. Fails, and changes nothing, when
+  /// there is a controller's but no host's.
+  Status set_keys(const DhchapKeys& keys);
   /// Gives the controller up: all connections close without a shutdown, nothing is reconnected.
   void mark_failed(const Error& reason);
   /// Looks at all namespaces anew and updates namespaces(); while live. One that is asked for while

@@ -31,6 +31,7 @@ Controller::Impl::Impl(const ShardSet& shards, const ControllerOptions& options,
       reactor_(shards.control->reactor()),
       // n entries hold n - 1 commands. [Base 2.1 §3.3.1.2.1]
       admin_queue_(*shards.control, 0, options.admin_queue_size - 1, options.admin_timeout, *this),
+      authentication_(admin_queue_, *this),
       admin_(admin_queue_, options.application_queues),
       keep_alive_(
           admin_queue_,
@@ -63,7 +64,9 @@ Controller::Impl::Impl(const ShardSet& shards, const ControllerOptions& options,
           this),
       released_([](Deferred&, void* self) { static_cast<Impl*>(self)->check_released(); }, this),
       closed_([](Deferred&, void* self) { static_cast<Impl*>(self)->on_all_closed(); }, this),
-      rescan_([](Deferred&, void* self) { static_cast<Impl*>(self)->begin_rescan(); }, this) {}
+      rescan_([](Deferred&, void* self) { static_cast<Impl*>(self)->begin_rescan(); }, this) {
+  ledger_->set_keys({options_.dhchap_key, options_.dhchap_ctrlr_key});
+}
 
 Controller::Impl::~Impl() {
   CHECK(all_closed());
@@ -133,6 +136,7 @@ void Controller::Impl::connect(Done done) {
 void Controller::Impl::start_init() {
   CHECK(all_closed());
   closing_ = false;
+  authenticated_.reset();
   init_ = std::make_unique<ControllerInit>(options_, transport_->limits(), options_.io_queues);
   init_runner_ = std::make_unique<InitRunner>(reactor_, *init_, *this);
   init_runner_->start();
@@ -166,6 +170,9 @@ void Controller::Impl::perform_action(const ControlAction& action) {
     }
     case ControlAction::Kind::kFabricsConnect:
       send_fabrics_connect(options_.disable_sq_flow_control);
+      return;
+    case ControlAction::Kind::kAuthenticate:
+      authentication_.start(options_);
       return;
     case ControlAction::Kind::kGetProperty:
       send_admin(command::property_get(action.property), {}, options_.admin_timeout + kBeyondStep);
@@ -286,13 +293,7 @@ void Controller::Impl::on_fabrics_connect_done(spec::NvmeStatus status,
   admin_queue_.set_live();
   // SQHD of ffffh says that the request to do without flow control was granted. [Base 2.1 §6.3]
   sq_flow_control_disabled_ = asked_no_flow_control_ && entry.sqhd.get() == 0xffff;
-  const spec::ConnectResult result = spec::ConnectResult::decode(entry);
-  if (result.authentication_required || result.secure_channel_concat_required) {
-    report_failure(Error::make(ErrorCode::kUnsupported,
-                               "the target requires authentication, which nvublk does not offer"));
-    return;
-  }
-  report(ControlOutcome{result.cntlid, {}});
+  report(ControlOutcome{entry.dw0.get(), {}});
 }
 
 void Controller::Impl::queue_connected(std::uint16_t) {
@@ -304,6 +305,7 @@ void Controller::Impl::queue_connected(std::uint16_t) {
 
 void Controller::Impl::queue_disconnected(std::uint16_t, const Error& reason) {
   admin_open_ = false;
+  stop_authentication(reason);
   admin_failure_ = reason.text;
   keep_alive_.stop();
   async_events_.stop();

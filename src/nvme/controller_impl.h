@@ -18,6 +18,7 @@
 #include "nvme/io_queue.h"
 #include "nvme/io_queue_ledger.h"
 #include "nvme/keep_alive.h"
+#include "nvme/queue_authentication.h"
 #include "nvme/recovery.h"
 
 namespace nvublk::nvme {
@@ -25,6 +26,7 @@ namespace nvublk::nvme {
 class Controller::Impl final : public QueuePairOwner,
                                public IoQueueListener,
                                public AsyncEventListener,
+                               private QueueAuthentication::Listener,
                                public StepOwner<ControllerInit, ControlAction>,
                                public StepOwner<ControllerShutdown, ControlAction>,
                                public StepOwner<Recovery, RecoveryAction> {
@@ -42,6 +44,8 @@ class Controller::Impl final : public QueuePairOwner,
   void reconnect_now();
   void set_policy(const ControllerOptions& policy, Done done);
   void rescan(Done done);
+  void authenticate(Done done);
+  Status set_keys(const DhchapKeys& keys);
   bool closed() const { return all_closed() && !reactor_.scheduled(closed_); }
   const ControllerProfile& profile() const { return profile_; }
   TransportLimits transport_limits() const;
@@ -80,6 +84,8 @@ class Controller::Impl final : public QueuePairOwner,
   // AsyncEventListener
   void namespaces_changed(const std::vector<std::uint32_t>& nsids) override;
   void event_received(const spec::AsyncEvent& event, std::span<const std::byte> log) override;
+  // QueueAuthentication::Listener: the admin queue.
+  void authenticated(const Result<DhchapResult>& result) override;
   // StepOwner
   void perform(ControllerInit& machine, const ControlAction& action) override;
   void ended(ControllerInit& machine) override;
@@ -87,6 +93,8 @@ class Controller::Impl final : public QueuePairOwner,
   void ended(ControllerShutdown& machine) override;
   void perform(Recovery& machine, const RecoveryAction& action) override;
   void ended(Recovery& machine) override;
+
+  void stop_authentication(const Error& reason);
 
   void set_state(ControllerState state);
   void start_init();
@@ -167,6 +175,8 @@ class Controller::Impl final : public QueuePairOwner,
   spec::ConnectData connect_data_{};
   bool asked_no_flow_control_ = false;
   bool sq_flow_control_disabled_ = false;
+  QueueAuthentication authentication_;
+  std::optional<DhchapResult> authenticated_;  ///< of this association
   AdminCommands admin_;
   KeepAlive keep_alive_;
   AsyncEvents async_events_;
@@ -187,6 +197,7 @@ class Controller::Impl final : public QueuePairOwner,
   Done connect_done_;
   Done disconnect_done_;
   Done reset_done_;
+  Done authenticate_done_;
   std::vector<Done> rescan_waiting_;  ///< for one that has not begun
   std::vector<Done> rescan_running_;
   bool rescan_wanted_ = false;

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "nvme/command.h"
+#include "nvme/queue_authentication.h"
+#include "nvme/spec/fabrics.h"
 #include "nvme/spec/features.h"
 
 namespace nvublk::nvme {
@@ -78,10 +80,12 @@ ControllerInit::ControllerInit(const ControllerOptions& options, const Controlle
 std::span<const ControllerInit::Row> ControllerInit::rows() {
   using M = ControllerInit;
   // Steps that the rows jump back to: see keep_namespace_list, next_namespace.
-  static constexpr std::array<Row, 30> kRows = {{
+  static constexpr std::array<Row, 31> kRows = {{
       {"connect admin queue", "Base 2.1 §3.3.2.2", &M::connect_limit, &M::connect_admin,
        &M::after_connect},
-      {"Fabrics Connect", "Base 2.1 §6.3", &M::connect_limit, &M::fabrics_connect, &M::keep_cntlid},
+      {"Fabrics Connect", "Base 2.1 §6.3", &M::connect_limit, &M::fabrics_connect,
+       &M::keep_connect_result},
+      {"authenticate", "Base 2.3 §8.3.5", &M::authentication_limit, &M::authenticate, &M::next},
       {"read CAP", "Base 2.1 §3.1.4.1", &M::command_limit, &M::get_cap, &M::keep_cap},
       {"read VS", "Base 2.1 §3.1.4.2", &M::command_limit, &M::get_vs, &M::keep_vs},
       {"read CC", "Base 2.1 §3.1.4.5", &M::command_limit, &M::get_cc, &M::keep_cc},
@@ -177,9 +181,30 @@ std::optional<ControlAction> ControllerInit::fabrics_connect() {
   return action;
 }
 
-StepNext ControllerInit::keep_cntlid(const ControlOutcome& outcome) {
-  profile_.cntlid = static_cast<std::uint16_t>(outcome.value);
+StepNext ControllerInit::keep_connect_result(const ControlOutcome& outcome) {
+  const auto result = spec::ConnectResult::decode(static_cast<std::uint32_t>(outcome.value));
+  profile_.cntlid = result.cntlid;
+  const Result<bool> needed = needs_authentication(result, options_);
+  if (!needed) {
+    return StepNext::fail(needed.error());
+  }
+  authenticates_ = *needed;
   return StepNext::next();
+}
+
+// Each of its messages has a limit of its own and is reported by name; this one, for all of them,
+// only catches what they miss.
+Duration ControllerInit::authentication_limit() const {
+  return 8 * options_.admin_timeout;
+}
+
+std::optional<ControlAction> ControllerInit::authenticate() {
+  if (!authenticates_) {
+    return std::nullopt;
+  }
+  ControlAction action;
+  action.kind = ControlAction::Kind::kAuthenticate;
+  return action;
 }
 
 std::optional<ControlAction> ControllerInit::get_cap() {

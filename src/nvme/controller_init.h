@@ -3,7 +3,7 @@
 // Brings a controller from nothing to "I/O queues connected". Pure: no I/O, no clock, no thread;
 // its owner performs one action at a time. The manual desugaring of [Base 2.1 §3.5]:
 //
-//   connect the admin queue; Fabrics Connect
+//   connect the admin queue; Fabrics Connect; authenticate, if the controller or the user wants it
 //   cap = get(CAP); vs = get(VS); cc = get(CC)
 //   if cc.EN { set(CC.EN=0); await RDY=0 }
 //   set(CC.EN=1); await RDY=1
@@ -44,7 +44,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
                  std::vector<std::uint32_t> only = {});
 
   static std::span<const Row> rows();
-  static constexpr std::size_t kFirstNamespaceStep = 21;
+  static constexpr std::size_t kFirstNamespaceStep = 22;
   const ControllerProfile& profile() const { return profile_; }
   bool rescans() const { return rescans_; }
   /// What the controller's keep alive timer runs with at the moment, as far as is known; 0: none.
@@ -59,7 +59,9 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   StepNext after_connect(const ControlOutcome& outcome);
   StepNext next(const ControlOutcome& outcome);
   std::optional<ControlAction> fabrics_connect();
-  StepNext keep_cntlid(const ControlOutcome& outcome);
+  StepNext keep_connect_result(const ControlOutcome& outcome);
+  Duration authentication_limit() const;
+  std::optional<ControlAction> authenticate();
   std::optional<ControlAction> get_cap();
   StepNext keep_cap(const ControlOutcome& outcome);
   std::optional<ControlAction> get_vs();
@@ -135,6 +137,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
   bool disabling_ = false;
   bool paused_ = false;  ///< for a quirk, in the row that runs
   bool keep_alive_known_ = false;
+  bool authenticates_ = false;
   std::optional<std::uint32_t> combination_;  ///< of I/O command sets, to select
   const bool rescans_ = false;
   std::vector<NamespaceProfile> known_;

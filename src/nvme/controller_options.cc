@@ -1,5 +1,6 @@
 #include "nvme/controller_options.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -81,6 +82,22 @@ Status check_policy(const ControllerOptions& options) {
         "connection that has gone silent: set keep-alive-tmo, or the action reset or abort");
   }
   return check_loss(options);
+}
+
+Status check_dhchap(const ControllerOptions& options) {
+  const auto once = [](auto list) {
+    std::ranges::sort(list);
+    return !list.empty() && std::ranges::adjacent_find(list) == list.end();
+  };
+  if (options.dhchap_key.empty() && !options.dhchap_ctrlr_key.empty()) {
+    return refuse(
+        "--dhchap-ctrl-secret needs --dhchap-secret: the host authenticates itself first");
+  }
+  if (!once(options.dhchap_digests) || !once(options.dhchap_dhgroups)) {
+    return refuse(
+        "dhchap_digests and dhchap_dhgroups have each of their members once, at least one");
+  }
+  return {};
 }
 
 void copy_policy(const ControllerOptions& from, ControllerOptions& to) {

@@ -4,9 +4,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/error.h"
 #include "engine/time.h"
+#include "nvme/dhchap_key.h"
 #include "nvme/nqn.h"
 #include "nvme/transport.h"
 
@@ -76,11 +78,24 @@ struct ControllerOptions {
   /// How long the controller may take to shut down then; 0: what it reports (RTD3E), within 5 s to
   /// 60 s.
   milliseconds shutdown_timeout{0};
+  DhchapKey dhchap_key;  ///< by which the host authenticates itself, if the controller asks for it
+  /// By which the controller has to authenticate itself; needs a dhchap_key. Empty: it need not.
+  DhchapKey dhchap_ctrlr_key;
+  /// Hash functions that are offered then, the best first; at least one. [Base 2.3 §8.3.5.5.2]
+  std::vector<spec::DhchapHash> dhchap_digests{spec::DhchapHash::kSha256, spec::DhchapHash::kSha384,
+                                               spec::DhchapHash::kSha512};
+  /// The same of Diffie-Hellman groups. Without kNull, responses that were overheard cannot be used
+  /// to guess the key.
+  std::vector<spec::DhchapGroup> dhchap_dhgroups{
+      spec::DhchapGroup::kNull,      spec::DhchapGroup::kFfdhe2048, spec::DhchapGroup::kFfdhe3072,
+      spec::DhchapGroup::kFfdhe4096, spec::DhchapGroup::kFfdhe6144, spec::DhchapGroup::kFfdhe8192};
 };
 
 /// Whether the times of `options` and what they say to do make sense together; the error says why
 /// they do not.
 Status check_policy(const ControllerOptions& options);
+/// Whether the keys, hashes and groups of `options` make sense together.
+Status check_dhchap(const ControllerOptions& options);
 /// Those same times and actions of `from`, which may change while a controller lives, into `to`.
 void copy_policy(const ControllerOptions& from, ControllerOptions& to);
 

@@ -230,6 +230,7 @@ void Controller::Impl::cancel_sequences() {
   if (shutdown_runner_) {
     shutdown_runner_->cancel();
   }
+  stop_authentication(Error::make(ErrorCode::kDisconnected, "the connection is closed"));
 }
 
 bool Controller::Impl::all_closed() const {

@@ -43,6 +43,9 @@ StepView Controller::Impl::running_step(std::string& name) const {
         *inner.name != '\0' && init_->step() == 0) {
       go_into(inner);
     }
+    if (authentication_.running()) {
+      go_into(authentication_.step());
+    }
   }
   return step;
 }
@@ -101,6 +104,13 @@ ControllerStatus Controller::Impl::status() const {
   status.last_error = last_error_;
   status.reconnect_attempts = recovery_ ? recovery_->attempts() : 0;
   status.options = used_;
+  status.options.dhchap_key = {};
+  status.options.dhchap_ctrlr_key = {};
+  if (authenticated_) {
+    status.authentication = {std::string(dhchap_hash_name(authenticated_->hash)),
+                             std::string(dhchap_group_name(authenticated_->group)),
+                             authenticated_->bidirectional};
+  }
   status.cntlid = profile_.cntlid;
   status.model = spec::printable_text(profile_.identify.mn);
   status.serial = spec::printable_text(profile_.identify.sn);

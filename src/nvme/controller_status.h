@@ -85,6 +85,13 @@ struct RecoveryStatus {
   bool io_fails = false;                         ///< fast_io_fail_tmo is over: I/O does not wait
 };
 
+/// How an association was authenticated. [Base 2.3 §8.3.5]
+struct AuthenticationStatus {
+  std::string digest;          ///< "sha256", "sha384", "sha512"
+  std::string dhgroup;         ///< "null", "ffdhe2048", ...
+  bool bidirectional = false;  ///< the controller was, too, not only the host
+};
+
 /// A controller, at one moment.
 struct ControllerStatus {
   std::string name;                               ///< Controller::name()
@@ -96,16 +103,17 @@ struct ControllerStatus {
   std::optional<Error> last_error;                ///< why it left kLive or failed
   unsigned reconnect_attempts = 0;                ///< of the recovery that runs, or ran last
   std::optional<RecoveryStatus> recovery;         ///< while one runs
-  ControllerOptions options;                      ///< as they are in force, after clamping
-  std::uint16_t cntlid = 0;                       ///< CNTLID; 0 before it connected
-  std::string model;                              ///< MN of Identify Controller, printable
-  std::string serial;                             ///< SN, printable
-  std::string firmware;                           ///< FR, printable
-  std::string version;                            ///< "2.1"
-  std::uint64_t keep_alive_ms = 0;                ///< as granted; 0: none
-  bool sq_flow_control_disabled = false;          ///< completions carry no SQ head pointer
-  std::vector<QueueStatus> queues;                ///< the admin queue first
-  std::vector<NamespaceStatus> namespaces;        ///< those of Controller::namespaces()
+  ControllerOptions options;        ///< as they are in force, after clamping; without the keys
+  std::uint16_t cntlid = 0;         ///< CNTLID; 0 before it connected
+  std::string model;                ///< MN of Identify Controller, printable
+  std::string serial;               ///< SN, printable
+  std::string firmware;             ///< FR, printable
+  std::string version;              ///< "2.1"
+  std::uint64_t keep_alive_ms = 0;  ///< as granted; 0: none
+  bool sq_flow_control_disabled = false;               ///< completions carry no SQ head pointer
+  std::optional<AuthenticationStatus> authentication;  ///< none: it was not
+  std::vector<QueueStatus> queues;                     ///< the admin queue first
+  std::vector<NamespaceStatus> namespaces;             ///< those of Controller::namespaces()
 };
 
 }  // namespace nvublk::nvme

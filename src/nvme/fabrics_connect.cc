@@ -60,7 +60,7 @@ Error fabrics_connect_error(spec::NvmeStatus status, const spec::CompletionEntry
     error.text = "the target has no free controller for this host; try again later";
   } else if (status.is(spec::FabricsStatus::kAuthenticationRequired)) {
     error.code = ErrorCode::kPermission;
-    error.text = "the target requires authentication, which nvublk does not offer yet";
+    error.text = "the target requires authentication; give the key with --dhchap-secret";
   } else {
     error.text =
         "the target refused the connection: " + status_text(status, StatusOf::kFabricsCommand);

@@ -46,6 +46,10 @@ void IoQueue::stop(const Error& reason) {
   shard().post([this, reason] { queue_pair_.disconnect(reason); });
 }
 
+void IoQueue::set_keys(const DhchapKeys& keys) {
+  shard().post([this, keys] { connect_.set_keys(keys); });
+}
+
 void IoQueue::fail_waiting(int error_number) {
   shard().post([this, error_number] { queue_pair_.fail_waiting(error_number); });
 }
@@ -65,6 +69,7 @@ void IoQueue::queue_live(bool sq_flow_control_disabled) {
 }
 
 void IoQueue::queue_disconnected(std::uint16_t qid, const Error& reason) {
+  connect_.cancel();
   control_.post([this, qid, reason, cut_off = queue_pair_.cut_off_writes()] {
     listener_.io_queue_closed(qid, reason, cut_off);
   });

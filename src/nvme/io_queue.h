@@ -51,6 +51,7 @@ class IoQueue final : private QueuePairOwner, private QueueConnect::Listener {
   void start(const Start& parameters);
   void release();
   void set_timeouts(const CommandTimeouts& timeouts);
+  void set_keys(const DhchapKeys& keys);
   void stop(const Error& reason);
   void fail_waiting(int error_number);
   void fail_all(int error_number);

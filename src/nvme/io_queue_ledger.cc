@@ -72,6 +72,16 @@ Result<IoQueueGrant> IoQueueLedger::grant_locked() const {
   return fail(ErrorCode::kDisconnected, "the controller is gone");
 }
 
+void IoQueueLedger::set_keys(const DhchapKeys& keys) {
+  const std::lock_guard lock(mutex_);
+  keys_ = keys;
+}
+
+DhchapKeys IoQueueLedger::keys() const {
+  const std::lock_guard lock(mutex_);
+  return keys_;
+}
+
 Result<IoQueueGrant> IoQueueLedger::grant() const {
   const std::lock_guard lock(mutex_);
   return grant_locked();

@@ -14,6 +14,7 @@
 #include "engine/error.h"
 #include "engine/shard.h"
 #include "nvme/controller_status.h"
+#include "nvme/dhchap_key.h"
 #include "nvme/transport.h"
 
 namespace nvublk::nvme {
@@ -53,7 +54,11 @@ class IoQueueLedger {
   /// No more queue pairs from now on; those there are get disconnected, each on its own shard.
   void close(QueueAvailability why, QueueFailure failure, const std::string& reason);
 
+  /// Those that queue pairs authenticate with from now on.
+  void set_keys(const DhchapKeys& keys);
+
   // A queue pair's.
+  DhchapKeys keys() const;
   /// What to connect with, or why there is nothing to connect to.
   Result<IoQueueGrant> grant() const;
   /// A queue id that nobody has; join() and leave() are a queue pair's first and last call.
@@ -68,6 +73,7 @@ class IoQueueLedger {
   std::atomic<QueueAvailability> availability_{QueueAvailability::kConnecting};
   mutable std::mutex mutex_;
   IoQueueGrant grant_;                            // by mutex_
+  DhchapKeys keys_;                               // by mutex_
   std::string reason_;                            // by mutex_
   std::vector<bool> qid_taken_;                   // by mutex_; [i] is queue id i + 1
   std::vector<std::shared_ptr<Member>> members_;  // by mutex_

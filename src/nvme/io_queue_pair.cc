@@ -242,7 +242,31 @@ Status IoQueuePair::wait_connected() {
 }
 
 void IoQueuePair::queue_connected(std::uint16_t) {
+  connect_.set_keys(ledger_->keys());
   connect_.start(ledger_->transport().limits().fabrics, cntlid_);
+}
+
+int IoQueuePair::authenticate() {
+  CHECK_ON(shard_);
+  if (state() != QueueState::kLive) {
+    return -ENOTCONN;
+  }
+  if (authenticating_) {
+    return -EBUSY;
+  }
+  const DhchapKeys keys = ledger_->keys();
+  if (keys.key.empty()) {
+    return -EINVAL;
+  }
+  connect_.set_keys(keys);
+  authentication_.reset();
+  authenticating_ = connect_.authenticate();
+  return authenticating_ ? 0 : -EBUSY;
+}
+
+void IoQueuePair::queue_authenticated(const Status& status) {
+  authenticating_ = false;
+  authentication_ = status;
 }
 
 // What waited leaves in the order in which it came.
@@ -251,6 +275,10 @@ void IoQueuePair::queue_live(bool) {
 }
 
 void IoQueuePair::queue_disconnected(std::uint16_t, const Error& reason) {
+  connect_.cancel();
+  if (authenticating_) {
+    queue_authenticated(std::unexpected(reason));
+  }
   failure_ = closing_as_ != QueueFailure::kNone ? closing_as_ : failure_of(reason);
   failure_text_ = reason.step.empty() ? reason.text : reason.text + " (" + reason.step + ")";
   abort_queued();

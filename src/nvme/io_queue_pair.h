@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <sys/uio.h>
@@ -161,6 +162,12 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
   int reconnect();
   /// Polls until it is connected (success) or disconnected (why). Not from within a turn.
   Status wait_connected();
+  /// Has the host authenticated once more on this queue pair, with the keys that its controller has
+  /// now; I/O goes on. 0; -ENOTCONN unless it is live, -EBUSY while that runs, -EINVAL without a
+  /// key. A failure is for the caller to act on. [Base 2.3 §8.3.5]
+  int authenticate();
+  /// How authenticate() went, the last time; nothing while it runs, and before.
+  const std::optional<Status>& authentication() const { return authentication_; }
   /// DNR of the status of commands that end because the queue pair is closed.
   void set_abort_dnr(bool dnr) { abort_dnr_ = dnr; }
 
@@ -203,6 +210,7 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
   void queue_connected(std::uint16_t qid) override;
   void queue_disconnected(std::uint16_t qid, const Error& reason) override;
   void queue_live(bool sq_flow_control_disabled) override;
+  void queue_authenticated(const Status& status) override;
 
   bool start(IoRequest& request);
   void device_done(IoRequest& request, spec::NvmeStatus status, const spec::CompletionEntry& entry);
@@ -230,6 +238,8 @@ class IoQueuePair final : private QueuePairOwner, private QueueConnect::Listener
   QueueFailure failure_ = QueueFailure::kNone;
   QueueFailure closing_as_ = QueueFailure::kNone;  ///< set by whoever disconnects
   std::string failure_text_;
+  bool authenticating_ = false;
+  std::optional<Status> authentication_;
   bool abort_dnr_ = false;
 
   std::unique_ptr<IoRequest[]> requests_;

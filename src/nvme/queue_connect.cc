@@ -4,8 +4,27 @@
 #include <utility>
 
 #include "engine/check.h"
+#include "nvme/queue_authentication.h"
 
 namespace nvublk::nvme {
+
+class QueueConnect::Authentication final : private QueueAuthentication::Listener {
+ public:
+  explicit Authentication(QueueConnect& connect)
+      : connect_(connect), authentication_(connect.queue_pair_, *this) {}
+
+  void start(const ControllerOptions& options) { authentication_.start(options); }
+  void cancel() { authentication_.cancel(); }
+  bool busy() const { return authentication_.busy(); }
+
+ private:
+  void authenticated(const Result<DhchapResult>& result) override {
+    connect_.authenticated(result ? Status{} : std::unexpected(result.error()));
+  }
+
+  QueueConnect& connect_;
+  QueueAuthentication authentication_;
+};
 
 QueueConnect::QueueConnect(QueuePair& queue_pair, const ControllerOptions& options,
                            Listener& listener, std::uint8_t priority)
@@ -13,7 +32,10 @@ QueueConnect::QueueConnect(QueuePair& queue_pair, const ControllerOptions& optio
       options_(options),
       priority_(priority),
       listener_(listener),
-      data_(std::make_unique<spec::ConnectData>()) {}
+      data_(std::make_unique<spec::ConnectData>()),
+      authentication_(std::make_unique<Authentication>(*this)) {}
+
+QueueConnect::~QueueConnect() = default;
 
 void QueueConnect::start(bool fabrics, std::uint16_t cntlid) {
   if (!fabrics) {
@@ -23,6 +45,23 @@ void QueueConnect::start(bool fabrics, std::uint16_t cntlid) {
   }
   cntlid_ = cntlid;
   send(options_.disable_sq_flow_control);
+}
+
+void QueueConnect::cancel() {
+  authentication_->cancel();
+}
+
+bool QueueConnect::authenticate() {
+  if (authentication_->busy() || options_.dhchap_key.empty()) {
+    return false;
+  }
+  authentication_->start(options_);
+  return true;
+}
+
+void QueueConnect::set_keys(const DhchapKeys& keys) {
+  options_.dhchap_key = keys.key;
+  options_.dhchap_ctrlr_key = keys.ctrlr_key;
 }
 
 void QueueConnect::send(bool disable_sq_flow_control) {
@@ -58,9 +97,33 @@ void QueueConnect::on_done(spec::NvmeStatus status, const spec::CompletionEntry&
     queue_pair_.disconnect(std::move(error));
     return;
   }
-  queue_pair_.set_live();
   // SQHD of ffffh says that the request to do without flow control was granted. [Base 2.1 §6.3]
-  listener_.queue_live(asked_no_flow_control_ && entry.sqhd.get() == 0xffff);
+  sq_flow_control_disabled_ = asked_no_flow_control_ && entry.sqhd.get() == 0xffff;
+  const Result<bool> needed = needs_authentication(spec::ConnectResult::decode(entry), options_);
+  if (needed && *needed) {
+    authentication_->start(options_);
+  } else {
+    authenticated(needed ? Status{} : std::unexpected(needed.error()));
+  }
+}
+
+void QueueConnect::authenticated(const Status& status) {
+  if (queue_pair_.state() == QueueState::kLive) {
+    listener_.queue_authenticated(status);
+    return;
+  }
+  if (queue_pair_.state() != QueueState::kConnecting) {
+    return;
+  }
+  if (!status) {
+    Error error = status.error();
+    error.step = "authentication of I/O queue " + std::to_string(queue_pair_.qid()) +
+                 (error.step.empty() ? "" : ": " + error.step);
+    queue_pair_.disconnect(std::move(error));
+    return;
+  }
+  queue_pair_.set_live();
+  listener_.queue_live(sq_flow_control_disabled_);
 }
 
 }  // namespace nvublk::nvme

@@ -1,5 +1,6 @@
 #include "nvme/controller_init.h"
 
+#include <array>
 #include <functional>
 #include <map>
 #include <optional>
@@ -182,11 +183,50 @@ TEST(ControllerInit, NoNamespacesIsNoError) {
   EXPECT_TRUE(init.profile().namespaces.empty());
 }
 
+DhchapKey a_key() {
+  return DhchapKey::make(std::array<std::byte, 32>{}, std::nullopt).value();
+}
+
+TEST(ControllerInit, AuthenticatesWhenTheControllerOrTheUserWantsIt) {
+  for (const bool wanted_by_controller : {false, true}) {
+    for (const bool wanted_by_user : {false, true}) {
+      ControllerOptions options = test_options();
+      options.dhchap_key = a_key();
+      options.dhchap_ctrlr_key = wanted_by_user ? a_key() : DhchapKey{};
+      ControllerInit init(options, TransportLimits{}, 1);
+      Drive<ControllerInit> drive{init, {}};
+      drive.controller.authentication = wanted_by_controller;
+      EXPECT_EQ(drive.run_until([](const ControllerInit& machine) {
+        return machine.step_name() == std::string("authenticate");
+      }),
+                wanted_by_controller || wanted_by_user);
+    }
+  }
+}
+
+TEST(ControllerInit, SaysWhyItCannotAuthenticate) {
+  for (const bool secure_channel : {false, true}) {
+    ControllerInit init(test_options(), TransportLimits{}, 1);
+    Drive<ControllerInit> drive{init, {}};
+    drive.controller.authentication = true;
+    drive.controller.secure_channel = secure_channel;
+    drive.run_until([](const ControllerInit&) { return false; });
+    ASSERT_TRUE(init.failed());
+    EXPECT_EQ(init.error().step, "Fabrics Connect");
+    EXPECT_EQ(init.error().code, secure_channel ? ErrorCode::kUnsupported : ErrorCode::kPermission);
+    EXPECT_NE(
+        init.error().text.find(secure_channel ? "secure channel concatenation" : "--dhchap-secret"),
+        std::string::npos)
+        << init.error().text;
+  }
+}
+
 // With these no step is left out, but for those that only fabrics or only PCIe have.
 ControllerOptions all_options() {
   ControllerOptions options = test_options();
   options.arbitration.burst = 1;
   options.host.id.bytes[0] = 1;
+  options.dhchap_key = a_key();
   return options;
 }
 
@@ -246,7 +286,7 @@ TEST(ControllerInit, NonsenseFailsClosed) {
       {"identify controller", "identify controller"},
   };
   const std::map<std::string, std::string> ones_fail = {
-      {"Fabrics Connect", "identify controller"},
+      {"Fabrics Connect", "Fabrics Connect"},
       {"read CAP", "read CAP"},
       {"wait CSTS.RDY=0", "wait CSTS.RDY=0"},
       {"set CC.EN", "wait CSTS.RDY=1"},

@@ -12,6 +12,7 @@
 
 #include "nvme/control_action.h"
 #include "nvme/controller_init.h"
+#include "nvme/spec/fabrics.h"
 #include "nvme/spec/features.h"
 #include "nvme/spec/identify.h"
 #include "nvme/spec/zoned.h"
@@ -43,6 +44,8 @@ class PerfectController {
   bool command_sets = false;                            ///< several I/O command sets
   std::vector<std::uint64_t> combinations;              ///< of them, in CNS 1Ch
   bool weighted = false;                                ///< weighted round robin
+  bool authentication = false;                          ///< AUTHREQ.ATR
+  bool secure_channel = false;                          ///< AUTHREQ.ASCR
   bool discovery = false;                               ///< it is a discovery controller
   std::uint32_t sgls = 0;                               ///< SGLS
   std::uint8_t max_descriptors = 0;                     ///< MSDBD
@@ -51,6 +54,7 @@ class PerfectController {
 
   /// No step of the initialization has to be left out.
   void have_everything() {
+    authentication = true;
     command_sets = true;
     combinations = {1, 5};
     zoned = true;
@@ -68,9 +72,10 @@ class PerfectController {
       case ControlAction::Kind::kConnectAdminQueue:
       case ControlAction::Kind::kConnectIoQueues:
       case ControlAction::Kind::kDisconnectIoQueues:
+      case ControlAction::Kind::kAuthenticate:
         return {};
       case ControlAction::Kind::kFabricsConnect:
-        return {cntlid, {}};
+        return {spec::ConnectResult{cntlid, authentication, secure_channel}.encode(), {}};
       case ControlAction::Kind::kGetProperty:
         return {property(action.property), {}};
       case ControlAction::Kind::kSetProperty:
