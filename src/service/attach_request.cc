@@ -46,11 +46,31 @@ void read_transport(JsonFields& fields, nvme::TransportOptions& transport) {
   fields.flag("shared_receive_queue", transport.shared_receive_queue);
 }
 
+void read_key(JsonFields& fields, const char* name, nvme::DhchapKey& key) {
+  std::string text;
+  if (!fields.text(name, text) || text.empty()) {
+    return;
+  }
+  if (Result<nvme::DhchapKey> read = nvme::DhchapKey::parse(text)) {
+    key = *read;
+  } else {
+    fields.complain(std::string(name) + ": " + read.error().text);
+  }
+}
+
 void read_controller(JsonFields& fields, nvme::ControllerOptions& options) {
   fields.text("name", options.name);
   fields.integer("nr_io_queues", options.io_queues, 0, 65535);
   fields.integer("queue_size", options.queue_size, 16, 1024);
   read_policy(fields, options);
+  read_key(fields, "dhchap_secret", options.dhchap_key);
+  read_key(fields, "dhchap_ctrl_secret", options.dhchap_ctrlr_key);
+}
+
+void write_key(const char* name, const nvme::DhchapKey& key, Json& params) {
+  if (!key.empty()) {
+    params[name] = key.text();
+  }
 }
 
 }  // namespace
@@ -107,7 +127,13 @@ Status AttachRequest::check() const {
   if (Status sensible = nvme::check_policy(controller); !sensible) {
     return sensible;
   }
+  if (Status keys = nvme::check_dhchap(controller); !keys) {
+    return keys;
+  }
   nvme::TransportId id = controller.transport.id;
+  if (!controller.dhchap_key.empty() && !id.is_fabrics()) {
+    return fail(ErrorCode::kInvalidArgument, "--dhchap-secret is for targets, not for -t pcie");
+  }
   if (hotplug && id.is_fabrics()) {
     return fail(ErrorCode::kInvalidArgument, "--hotplug is for local drives (-t pcie)");
   }
@@ -138,6 +164,8 @@ Json AttachRequest::to_params() const {
   params["nr_io_queues"] = controller.io_queues;
   params["queue_size"] = controller.queue_size;
   write_policy(controller, params);
+  write_key("dhchap_secret", controller.dhchap_key, params);
+  write_key("dhchap_ctrl_secret", controller.dhchap_ctrlr_key, params);
   params["hdr_digest"] = transport.header_digest;
   params["data_digest"] = transport.data_digest;
   params["cmb_queues"] = transport.controller_memory;

@@ -36,6 +36,7 @@ struct AttachRequest {
   const std::string& subject() const;
   /// Checks ranges and what belongs together.
   Status check() const;
+  /// With the keys, if there are any.
   Json to_params() const;
   static Result<AttachRequest> from_params(const Json& params);
 

@@ -52,6 +52,13 @@ inline constexpr char kPciExamples[] =
     "  nvublk pci list -o json | jq -r '.devices[] | select(.used_by == null).address'\n"
     "  nvublk pci bind 0000:01:00.0\n"
     "  nvublk pci unbind 0000:01:00.0\n";
+inline constexpr char kGenDhchapKeyExamples[] =
+    "Examples:\n"
+    "  nvublk gen-dhchap-key\n"
+    "  nvublk gen-dhchap-key -m 1 -n nqn.2014-08.org.example:host\n";
+inline constexpr char kCheckDhchapKeyExamples[] =
+    "Examples:\n"
+    "  nvublk check-dhchap-key -k DHHC-1:00:XnuTz9dRi5lll3DSy67IV2IJhuv2FaegUHm9v0qH8PT8AtdM:\n";
 inline constexpr char kVersionExamples[] =
     "Examples:\n"
     "  nvublk version\n";

@@ -46,18 +46,28 @@ struct Words {
   bool dry_run = false;
   VerbLine verb;
   bool keep_bound = false;
+  DhchapSecrets keys;
+  DhchapCommandLine dhchap;
   std::string help_topic;
   bool show_version = false;
 };
 
 const std::map<std::string, CommandKind>& commands() {
   static const std::map<std::string, CommandKind> table = {
-      {"attach", CommandKind::kAttach},     {"detach", CommandKind::kDetach},
-      {"discover", CommandKind::kDiscover}, {"features", CommandKind::kFeatures},
-      {"list", CommandKind::kList},         {"pci bind", CommandKind::kPciBind},
-      {"pci list", CommandKind::kPciList},  {"pci unbind", CommandKind::kPciUnbind},
-      {"recover", CommandKind::kRecover},   {"set", CommandKind::kSet},
-      {"status", CommandKind::kStatus},     {"version", CommandKind::kVersion},
+      {"check-dhchap-key", CommandKind::kCheckDhchapKey},
+      {"gen-dhchap-key", CommandKind::kGenDhchapKey},
+      {"attach", CommandKind::kAttach},
+      {"detach", CommandKind::kDetach},
+      {"discover", CommandKind::kDiscover},
+      {"features", CommandKind::kFeatures},
+      {"list", CommandKind::kList},
+      {"pci bind", CommandKind::kPciBind},
+      {"pci list", CommandKind::kPciList},
+      {"pci unbind", CommandKind::kPciUnbind},
+      {"recover", CommandKind::kRecover},
+      {"set", CommandKind::kSet},
+      {"status", CommandKind::kStatus},
+      {"version", CommandKind::kVersion},
   };
   return table;
 }
@@ -111,6 +121,7 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
       ->type_name("NQN");
   app.add_option("-I,--hostid", words.request.hostid, "Host id (default: the machine's)")
       ->type_name("UUID");
+  add_key_options(app, words.keys);
   app.add_option("-w,--host-traddr", transport.host_traddr, "Source address")->type_name("ADDR");
   app.add_option("--host-trsvcid", transport.host_trsvcid,
                  "Source port of the admin queue; I/O queues have those after it")
@@ -301,6 +312,7 @@ std::unique_ptr<CLI::App> make_app(Words& words) {
   add_discover(*app, words);
   add_set(*app, words);
   add_simple_commands(*app, words);
+  add_dhchap_commands(*app, words.dhchap);
   add_pci(*app, words);
   add_verbs(*app, words.verb, words.output);
   CLI::App* help = app->add_subcommand("help", "Show this help, or that of a command");
@@ -439,6 +451,9 @@ Status finish_attach(Words& words) {
       return usable;
     }
   }
+  if (Status keys = read_keys(words.keys, request.controller); !keys) {
+    return keys;
+  }
   if (!request.hostid.empty() && !nvme::Uuid::parse(request.hostid)) {
     return fail(ErrorCode::kInvalidArgument, "-I/--hostid: '" + request.hostid + "' is no UUID");
   }
@@ -512,6 +527,7 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   line.raw = words.output == "binary" || !words.raw_file.empty();
   line.raw_file = words.raw_file;
   line.verb = std::move(words.verb);
+  line.dhchap = std::move(words.dhchap);
   line.target = words.target;
   line.settings = std::move(*settings);
   line.all = words.all;

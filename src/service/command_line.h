@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "service/attach_request.h"
+#include "service/dhchap_commands.h"
 #include "service/json.h"
 #include "service/verb_options.h"
 
@@ -14,12 +15,14 @@ namespace nvublk::service {
 
 enum class CommandKind : std::uint8_t {
   kAttach,
+  kCheckDhchapKey,
   kDetach,
   kDiscover,
   kList,
   kStatus,
   kRecover,
   kFeatures,
+  kGenDhchapKey,
   kSet,
   kPciList,
   kPciBind,
@@ -33,11 +36,12 @@ struct CommandLine {
   std::string name;  ///< of the command, as it is typed
   std::string socket_path;
   bool json = false;
-  AttachRequest attach;   ///< kAttach, kDiscover; its address may be a host name yet
-  bool raw = false;       ///< kDiscover: the log as bytes
-  std::string raw_file;   ///< kDiscover: where those go; empty: standard output
-  bool discover = false;  ///< kAttach: all that a discovery subsystem lists
-  VerbLine verb;          ///< kVerb
+  AttachRequest attach;      ///< kAttach, kDiscover; its address may be a host name yet
+  bool raw = false;          ///< kDiscover: the log as bytes
+  std::string raw_file;      ///< kDiscover: where those go; empty: standard output
+  bool discover = false;     ///< kAttach: all that a discovery subsystem lists
+  VerbLine verb;             ///< kVerb
+  DhchapCommandLine dhchap;  ///< kGenDhchapKey, kCheckDhchapKey
   /// kDetach, kSet, kStatus: a device's path or name, a controller, NQN; kPci...: an address
   std::string target;
   Json settings;            ///< kSet: the members of the policy that change

@@ -9,6 +9,7 @@
 #include "service/daemon_starter.h"
 #include "service/error_line.h"
 #include "service/features_report.h"
+#include "service/host_identity.h"
 #include "service/host_resolver.h"
 #include "service/json.h"
 #include "service/pci_binding.h"
@@ -239,6 +240,26 @@ int run_features(const CommandLine& line) {
   return print_report(line, features_report(), features_text);
 }
 
+int run_gen_dhchap_key(const CommandLine& line) {
+  std::string nqn = line.dhchap.nqn;
+  if (nqn.empty() && line.dhchap.hmac != 0) {
+    const auto identity = HostIdentitySource(HostIdentityPaths{}).find({}, {});
+    if (!identity) {
+      return print_failure(line, identity.error());
+    }
+    nqn = identity->nqn;
+  }
+  const auto report = generate_dhchap_key(line.dhchap, nqn);
+  return report ? print_report(line, *report, generated_key_text)
+                : print_failure(line, report.error());
+}
+
+int run_check_dhchap_key(const CommandLine& line) {
+  const auto report = check_dhchap_key(line.dhchap);
+  return report ? print_report(line, *report, checked_key_text)
+                : print_failure(line, report.error());
+}
+
 int run_version(const CommandLine& line) {
   Json report;
   report["nvublk"] = version();
@@ -274,6 +295,10 @@ int run_command(const std::vector<std::string>& words) {
     return end_early(line.error());
   }
   switch (line->kind) {
+    case CommandKind::kCheckDhchapKey:
+      return run_check_dhchap_key(*line);
+    case CommandKind::kGenDhchapKey:
+      return run_gen_dhchap_key(*line);
     case CommandKind::kAttach:
       return run_attach(*line);
     case CommandKind::kDiscover:

@@ -129,6 +129,17 @@ Json recovery_json(const std::optional<nvme::RecoveryStatus>& status) {
   return json;
 }
 
+Json authentication_json(const std::optional<nvme::AuthenticationStatus>& status) {
+  if (!status) {
+    return nullptr;
+  }
+  Json json;
+  json["digest"] = status->digest;
+  json["dhgroup"] = status->dhgroup;
+  json["bidirectional"] = status->bidirectional;
+  return json;
+}
+
 Json controller_json(const Attachment& attachment) {
   const nvme::ControllerStatus status = attachment.controller_status();
   const nvme::ControllerOptions& wanted = attachment.request().controller;
@@ -145,6 +156,7 @@ Json controller_json(const Attachment& attachment) {
   json["transport_id"] = transport_json(wanted.transport);
   json["host"]["nqn"] = wanted.host.nqn;
   json["host"]["id"] = wanted.host.id.to_string();
+  json["authentication"] = authentication_json(status.authentication);
   json["cntlid"] = status.cntlid;
   json["model"] = status.model;
   json["serial"] = status.serial;

@@ -100,6 +100,12 @@ std::string controller_text(const Json& controller) {
   text += recovery_text(controller);
   text += "  host      " + word(controller["host"], "nqn") + ", id " +
           word(controller["host"], "id") + "\n";
+  if (const Json authentication = controller.value("authentication", Json());
+      !authentication.is_null()) {
+    text += "  auth      " + word(authentication, "digest") + " and " +
+            word(authentication, "dhgroup") +
+            (authentication.value("bidirectional", false) ? ", in both directions\n" : "\n");
+  }
   if (!controller.value("model", std::string()).empty()) {
     text += "  model     " + word(controller, "model") + ", serial " + word(controller, "serial") +
             ", firmware " + word(controller, "firmware") + ", NVMe " + word(controller, "version") +

@@ -5,6 +5,8 @@
 namespace nvublk::service {
 namespace {
 
+constexpr char kKey[] = "DHHC-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:";
+
 Json minimal() {
   return Json{
       {"transport", "tcp"}, {"traddr", "192.0.2.1"}, {"nqn", "nqn.2026-01.org.example:disk"}};
@@ -39,6 +41,8 @@ TEST(AttachRequest, SurvivesTheWayThroughJson) {
   request.controller.reconnect_delay = seconds(3);
   request.controller.ctrl_loss_timeout = seconds(-1);
   request.controller.fast_io_fail_timeout = seconds(20);
+  request.controller.dhchap_key = nvme::DhchapKey::parse(kKey).value();
+  request.controller.dhchap_ctrlr_key = request.controller.dhchap_key;
   request.hostnqn = "nqn.2026-01.org.example:host";
   request.hostid = "7a1b2c3d-0000-4000-8000-000000000001";
   request.nsids = {2, 5};
@@ -51,6 +55,22 @@ TEST(AttachRequest, SurvivesTheWayThroughJson) {
   const auto read = AttachRequest::from_params(request.to_params());
   ASSERT_TRUE(read.has_value()) << read.error().text;
   EXPECT_EQ(read->to_params(), request.to_params());
+  EXPECT_EQ(read->controller.dhchap_key.text(), kKey);
+  EXPECT_EQ(read->controller.dhchap_ctrlr_key.text(), kKey);
+}
+
+TEST(AttachRequest, KeysAreCheckedAndNotRepeated) {
+  Json params = minimal();
+  EXPECT_FALSE(AttachRequest::from_params(params)->to_params().contains("dhchap_secret"));
+  params["dhchap_ctrl_secret"] = kKey;
+  EXPECT_NE(refusal(params).find("--dhchap-secret"), std::string::npos);
+  params["dhchap_secret"] = std::string(kKey) + "x";
+  EXPECT_NE(refusal(params).find("dhchap_secret"), std::string::npos);
+  EXPECT_EQ(refusal(params).find("AAEC"), std::string::npos);
+  params["dhchap_secret"] = kKey;
+  EXPECT_TRUE(AttachRequest::from_params(params));
+  const Json drive{{"transport", "pcie"}, {"traddr", "0000:01:00.0"}, {"dhchap_secret", kKey}};
+  EXPECT_NE(refusal(drive).find("-t pcie"), std::string::npos);
 }
 
 TEST(AttachRequest, HotPlugIsForLocalDrives) {

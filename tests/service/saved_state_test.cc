@@ -42,6 +42,8 @@ SavedState state() {
   attachment.request.controller.ctrl_loss_timeout = seconds(-1);
   attachment.request.hostnqn = "nqn.2026-01.org.example:host";
   attachment.request.hostid = "7a1b2c3d-0000-4000-8000-000000000002";
+  attachment.request.controller.dhchap_key =
+      nvme::DhchapKey::make(std::vector<std::byte>(48, std::byte{7}), std::nullopt).value();
   attachment.request.nsids = {1, 7};
   attachment.frontend = "ublk";
   attachment.devices = {device_of(0, 1), device_of(5, 7)};
@@ -72,6 +74,9 @@ TEST(SavedState, ComesBackAsItWas) {
   ASSERT_EQ(read->attachments.size(), 1U);
   const SavedAttachment& attachment = read->attachments[0];
   EXPECT_EQ(attachment.request.to_params(), state().attachments[0].request.to_params());
+  EXPECT_EQ(attachment.request.controller.dhchap_key,
+            state().attachments[0].request.controller.dhchap_key)
+      << "to authenticate again";
   EXPECT_EQ(attachment.drive_returns_to, "nvme");
   ASSERT_EQ(attachment.devices.size(), 2U);
   EXPECT_EQ(attachment.devices[1].path(), "/dev/ublkb5");
