@@ -44,6 +44,7 @@ class ControllerInit : public StepMachine<ControllerInit, ControlAction, Control
                  std::vector<std::uint32_t> only = {});
 
   static std::span<const Row> rows();
+  static constexpr std::size_t kAuthenticateStep = 2;
   static constexpr std::size_t kFirstNamespaceStep = 22;
   const ControllerProfile& profile() const { return profile_; }
   bool rescans() const { return rescans_; }

@@ -32,6 +32,10 @@ void Controller::Impl::connection_lost(const Error& reason) {
     Error error = reason;
     if (error.code == ErrorCode::kDisconnected && init_->step() > 0) {
       error.text = "the connection was lost: " + error.text;
+      // Some targets close it before their refusal has arrived.
+      if (init_->step() == ControllerInit::kAuthenticateStep) {
+        error.text += "; it may not accept the key of this host (--dhchap-secret)";
+      }
     }
     init_runner_->disconnected(std::move(error));
     return;

@@ -196,6 +196,7 @@ StepNext DhchapHost::refused_by_controller(const spec::AuthFailure& failure) con
   if (failure.explanation == std::to_underlying(spec::AuthFailureReason::kFailed)) {
     text += "; compare --dhchap-secret with the key that it has for host NQN \"" +
             calculation_.parameters.hostnqn + "\"";
+    text += bidirectional() ? ", and see that it has a controller key" : "";
   }
   return StepNext::fail(Error::make(ErrorCode::kPermission, std::move(text)));
 }

@@ -205,6 +205,7 @@ TEST_F(LiveAuthenticationTest, FailsClosedWithEveryFault) {
       target_->clear_faults();
       ASSERT_FALSE(controller);
       EXPECT_EQ(controller.error().step, drop ? "authenticate" : command.step);
+      EXPECT_EQ(controller.error().text.find("--dhchap-secret") != std::string::npos, drop);
 
       const auto good = connect();
       ASSERT_TRUE(good) << good.error().text;
