@@ -57,8 +57,8 @@ inline constexpr std::uint8_t kNoSecureChannel = 0;
 struct AuthHeader {
   std::uint8_t type = 0;  ///< AUTH_TYPE
   std::uint8_t id = 0;    ///< AUTH_ID
-  Le16 reserved2;
-  Le16 transaction;  ///< T_ID, chosen by the host in AUTH_Negotiate
+  Le16 reserved2;         ///< 0
+  Le16 transaction;       ///< T_ID, chosen by the host in AUTH_Negotiate
 };
 static_assert(sizeof(AuthHeader) == 6);
 
@@ -76,7 +76,7 @@ static_assert(offsetof(DhchapDescriptor, groups) == 34);
 
 /// AUTH_Negotiate, with one protocol. [Base 2.3 §8.3.5.4]
 struct AuthNegotiate {
-  AuthHeader header;
+  AuthHeader header;                     ///< of this message
   std::uint8_t sc_c = kNoSecureChannel;  ///< SC_C
   std::uint8_t napd = 1;                 ///< how many protocols are offered
   DhchapDescriptor protocol;             ///< the first of them
@@ -87,7 +87,7 @@ static_assert(offsetof(AuthNegotiate, protocol) == 8);
 /// DH-HMAC-CHAP_Challenge; then follow `hl` bytes of the challenge C1 and `dhvlen` bytes of the
 /// controller's Diffie-Hellman value. [Base 2.3 §8.3.5.5.3]
 struct DhchapChallenge {
-  AuthHeader header;
+  AuthHeader header;    ///< of this message
   std::uint8_t hl = 0;  ///< bytes of a hash
   std::uint8_t reserved7 = 0;
   std::uint8_t hashid = 0;  ///< a DhchapHash
@@ -102,7 +102,7 @@ static_assert(offsetof(DhchapChallenge, dhvlen) == 10);
 /// C2 (whether it is valid or not), and `dhvlen` bytes of the host's Diffie-Hellman value.
 /// [Base 2.3 §8.3.5.5.4]
 struct DhchapReply {
-  AuthHeader header;
+  AuthHeader header;    ///< of this message
   std::uint8_t hl = 0;  ///< bytes of a hash
   std::uint8_t reserved7 = 0;
   std::uint8_t cvalid = 0;  ///< 1: C2 is valid, the controller has to respond to it
@@ -116,7 +116,7 @@ static_assert(offsetof(DhchapReply, seqnum) == 12);
 /// DH-HMAC-CHAP_Success1; then follow `hl` bytes of the controller's response, if `rvalid`.
 /// [Base 2.3 §8.3.5.5.5]
 struct DhchapSuccess1 {
-  AuthHeader header;
+  AuthHeader header;    ///< of this message
   std::uint8_t hl = 0;  ///< bytes of a hash
   std::uint8_t reserved7 = 0;
   std::uint8_t rvalid = 0;  ///< 1: the response is valid
@@ -126,7 +126,7 @@ static_assert(sizeof(DhchapSuccess1) == 16);
 
 /// DH-HMAC-CHAP_Success2. [Base 2.3 §8.3.5.5.6]
 struct DhchapSuccess2 {
-  AuthHeader header;
+  AuthHeader header;  ///< of this message
   std::array<std::uint8_t, 10> reserved6{};
 };
 static_assert(sizeof(DhchapSuccess2) == 16);
@@ -146,7 +146,7 @@ inline constexpr std::uint8_t kAuthenticationFailure = 0x01;
 
 /// AUTH_Failure1 and AUTH_Failure2. [Base 2.3 §8.3.5.4]
 struct AuthFailure {
-  AuthHeader header;
+  AuthHeader header;                             ///< of this message
   std::uint8_t reason = kAuthenticationFailure;  ///< Reason Code
   std::uint8_t explanation = 0;                  ///< an AuthFailureReason
 };
