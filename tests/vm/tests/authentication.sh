@@ -16,12 +16,12 @@ clean_up() {
 
 readonly kRdmaPort=4421 kHost=nqn.2026-01.io.nvublk.test:host kSubsystem=$kNqn:secret
 readonly kHostFolder=$kNvmet/hosts/$kHost
-# The kernel gives an authentication as long as the keep alive timeout, and large groups take seconds
-# in a guest.
+# The kernel gives an authentication as long as the keep alive timeout, and large groups take
+# seconds in a guest.
 to=(-t tcp -a "$kAddress" -s "$kPort" -n "$kSubsystem" -q "$kHost" -c 1 -k 60)
 
-# The kernel's target closes the connection when it has refused a key, at times before its words have
-# arrived.
+# The kernel's target closes the connection when it has refused a key, at times before its words
+# have arrived.
 readonly kRefusal="(AUTH_Failure1: authentication failed|authenticate).*--dhchap-secret"
 
 start_target() {
@@ -29,7 +29,7 @@ start_target() {
     add_namespace "$kSubsystem" 1 /dev/ram0 && allow_host "$kSubsystem" "$kHost" &&
     [ -e "$kHostFolder/dhchap_key" ] && start_tcp_target "$kPort" "$kSubsystem"
 }
-# want NAME VALUE: of this host, such as hash for dhchap_hash. Takes effect with the next connection.
+# want NAME VALUE: of this host, such as hash for dhchap_hash; for the next connection.
 want() { echo -n "$2" >"$kHostFolder/dhchap_$1"; }
 want_group() { want hash "hmac($1)" && want dhgroup "$2"; }
 
