@@ -258,6 +258,7 @@ TEST(ControllerInit, FailsClosedAtEveryStep) {
       ControllerInit init(all_options(), limits_for(rows[step]), 2);
       Drive<ControllerInit> drive{init, {}};
       drive.controller.have_everything();
+      drive.controller.authentication = true;
       ASSERT_TRUE(drive.run_until(
           [step](const ControllerInit& machine) { return machine.step() == step; }));
       const auto action = init.advance(fault(), drive.now);
@@ -303,6 +304,7 @@ TEST(ControllerInit, NonsenseFailsClosed) {
       ControllerInit init(all_options(), limits_for(rows[step]), 2);
       Drive<ControllerInit> drive{init, {}};
       drive.controller.have_everything();
+      drive.controller.authentication = true;
       ASSERT_TRUE(drive.run_until(
           [step](const ControllerInit& machine) { return machine.step() == step; }));
       const auto byte = static_cast<unsigned char>(nonsense & 0xff);

@@ -52,9 +52,8 @@ class PerfectController {
   std::uint16_t metadata_bytes = 0;  ///< of every namespace, apart, with protection of type 1
   bool zoned = false;                ///< namespace 3 is zoned and has protection information
 
-  /// No step of the initialization has to be left out.
+  /// No step of the initialization has to be left out, but for `authentication`.
   void have_everything() {
-    authentication = true;
     command_sets = true;
     combinations = {1, 5};
     zoned = true;
