@@ -43,7 +43,7 @@ namespace {
 
 using spec::KeyedSglDescriptor;
 
-constexpr std::size_t kRegionBytes = 64 * 1024;
+constexpr std::size_t kRegionBytes = std::size_t{64} * 1024;
 
 struct Piece {
   unsigned region = 0;  ///< 0 and 1 are the shard's; 2 is unknown to it
