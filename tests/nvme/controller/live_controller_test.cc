@@ -215,6 +215,23 @@ TEST_F(LiveControllerTest, DroppedConnectionsLoseNothing) {
   EXPECT_EQ(workload.mismatches(), 0u);
 }
 
+TEST_F(LiveControllerTest, ConnectionsCutInTheMiddleOfTheirDataLoseNothing) {
+  options_.io_queues = 1;
+  options_.reconnect_delay = seconds(1);
+  start_target();
+  ASSERT_TRUE(connect());
+  // In a header, and in the data of a small and of a late PDU.
+  for (const std::uint64_t at_byte : {1u, 5000u, 300001u}) {
+    SCOPED_TRACE(at_byte);
+    target_->inject({.kind = target::FaultKind::kDrop,
+                     .queues = target::FaultQueues::kIo,
+                     .count = 1,
+                     .at_byte = at_byte});
+    run_workloads(1, {.depth = 32, .blocks_per_request = 8, .operations = 2000, .mixed = false});
+    EXPECT_TRUE(target_->faults().empty()) << "it has been cut";
+  }
+}
+
 TEST_F(LiveControllerTest, AnUnknownSubsystemIsNamed) {
   start_target();
   options_.transport.id.subnqn = "nqn.2026-01.io.nvublk:nobody";
