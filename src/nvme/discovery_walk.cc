@@ -69,7 +69,6 @@ bool DiscoveryWalk::begin_visit() {
   options.application_queues = true;
   options.discovery_allowed = true;
   options.ctrl_loss_timeout = seconds(0);
-  options.keep_alive = milliseconds(0);  // it does not stay
   auto begun = Connection::begin(shard_, maker_, options, nullptr);
   if (!begun) {
     failures_.emplace_back(current_.id, std::move(begun.error()));

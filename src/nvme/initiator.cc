@@ -105,7 +105,9 @@ Result<std::unique_ptr<ProbeContext>> Initiator::probe_async(const std::optional
   }
   if (complete.is_fabrics() && complete.is_discovery()) {
     context->discovery_id_ = complete;
-    context->walk_ = std::make_unique<DiscoveryWalk>(shard_, maker_, defaults_, complete);
+    ControllerOptions options = defaults_;
+    options.keep_alive = milliseconds(0);  // the connection does not stay
+    context->walk_ = std::make_unique<DiscoveryWalk>(shard_, maker_, options, complete);
   } else {
     context->looks_for_local_ = !complete.is_fabrics();
     context->local_id_ = complete;

@@ -191,8 +191,8 @@ class Attachment final : private nvme::ControllerListener {
   void begin_stopping(std::vector<Device*> targets, bool force);
   void stop_devices();
   void rest();
-  void device_stopped(Device& device, Status status);
-  void stopped();
+  void device_stopped(Device& device, const Status& status);
+  void stopped(const Status& refusal);
   void disconnect();
   void finish(Status status);
   void end();

@@ -170,15 +170,13 @@ void Attachment::stop_overdue() {
 
 void Attachment::stop_devices() {
   if (targets_.empty()) {
-    stopped();
+    stopped({});
     return;
   }
   Device& device = *targets_.front();
   targets_.erase(targets_.begin());
   device.stopping = true;
-  const auto stopped = [this, &device](Status status) {
-    device_stopped(device, std::move(status));
-  };
+  const auto stopped = [this, &device](const Status& status) { device_stopped(device, status); };
   if (device.unserved()) {
     checking_.start([frontends = environment_.frontends,
                      id = device.saved->id] { return frontends->discard(id); },
@@ -197,14 +195,13 @@ void Attachment::rest() {
   }
 }
 
-void Attachment::device_stopped(Device& device, Status status) {
+void Attachment::device_stopped(Device& device, const Status& status) {
   device.stopping = false;
   if (!status) {
     device.forced = false;
     // Refused: it is in use and stays, and so do those after it.
-    outcome_ = std::move(status);
     targets_.clear();
-    stopped();
+    stopped(status);
     return;
   }
   log_info(kSubsystem, device.name + " is gone");
@@ -222,7 +219,8 @@ void Attachment::bury_gone_devices() {
   std::erase_if(devices_, [](const Device& device) { return device.gone; });
 }
 
-void Attachment::stopped() {
+// `refusal`: why a device has stayed, if one has that should not.
+void Attachment::stopped(const Status& refusal) {
   environment_.shards.control->reactor().cancel(overdue_);
   const bool any_left = std::any_of(devices_.begin(), devices_.end(),
                                     [](const Device& device) { return !device.gone; });
@@ -232,7 +230,17 @@ void Attachment::stopped() {
   }
   rest();
   environment_.owner->attachment_changed(*this);
-  finish(std::exchange(outcome_, {}));
+  Status outcome = std::exchange(outcome_, {});  // of an attach that was undone: why it was
+  if (outcome) {
+    outcome = refusal;
+  } else if (!refusal) {
+    outcome.error().text += "; it could not be undone: " + refusal.error().text;
+  }
+  const Done detached = std::exchange(detached_, nullptr);
+  finish(std::move(outcome));
+  if (detached) {
+    detached(refusal);
+  }
   go_on();
 }
 

@@ -29,7 +29,7 @@ struct Words {
   std::string nqn;
   std::vector<std::uint32_t> nsids;
   std::string frontend = "auto";
-  long keep_alive_s = 5;
+  std::optional<long> keep_alive_s;
   std::optional<long> reconnect_delay_s;
   long ctrl_loss_s = 600;
   long fast_io_fail_s = -1;
@@ -155,13 +155,17 @@ void add_queue_options(CLI::App& app, Words& words) {
       ->check(CLI::Range(16, 1024));
 }
 
+void add_keep_alive_option(CLI::App& app, Words& words, const char* usual) {
+  app.add_option("-k,--keep-alive-tmo", words.keep_alive_s,
+                 "Keep alive timeout in seconds, 0: none (default: " + std::string(usual) + ")")
+      ->type_name("S")
+      ->check(CLI::Range(0L, 4294967L));
+}
+
 void add_policy_options(CLI::App& app, Words& words) {
   constexpr long kMost = 0x7fffffff;
   constexpr long kDay = 86400;
-  app.add_option("-k,--keep-alive-tmo", words.keep_alive_s,
-                 "Keep alive timeout in seconds, 0: none (default: 5)")
-      ->type_name("S")
-      ->check(CLI::Range(0L, 4294967L));
+  add_keep_alive_option(app, words, "5");
   app.add_option("-c,--reconnect-delay", words.reconnect_delay_s,
                  "Longest pause in seconds between attempts to reconnect (default: 10)")
       ->type_name("S")
@@ -235,6 +239,8 @@ void add_discover(CLI::App& app, Words& words) {
   CLI::App* discover =
       app.add_subcommand("discover", "Show what a discovery subsystem lists, referrals included");
   add_fabrics_options(*discover, words, true);
+  add_queue_options(*discover, words);  // nvme-cli has them; for discovery there is no I/O queue
+  add_keep_alive_option(*discover, words, "0");
   discover->add_option("-r,--raw", words.raw_file, "Save the log as bytes instead of showing it")
       ->type_name("FILE");
   discover->footer(kDiscoverExamples);
@@ -421,7 +427,7 @@ Status read_address_options(Words& words) {
 }
 
 void finish_policy(const Words& words, nvme::ControllerOptions& options) {
-  options.keep_alive = seconds(words.keep_alive_s);
+  options.keep_alive = seconds(words.keep_alive_s.value_or(5));
   options.ctrl_loss_timeout = seconds(words.ctrl_loss_s);
   options.fast_io_fail_timeout = seconds(words.fast_io_fail_s);
   // The usual pause gives way to a user who does not want to wait that long at all.
@@ -500,6 +506,9 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   words.discover = words.discover || line.kind == CommandKind::kDiscover;
   Status right;
   if (line.kind == CommandKind::kAttach || line.kind == CommandKind::kDiscover) {
+    if (line.kind == CommandKind::kDiscover && !words.keep_alive_s) {
+      words.keep_alive_s = 0;  // its connection does not stay
+    }
     right = finish_attach(words);
     if (right) {
       right = finish_attach_discovered(words);

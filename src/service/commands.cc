@@ -110,7 +110,9 @@ Result<Json> call_with_address(const CommandLine& line, const std::string& metho
 }
 
 int run_attach_discovered(const CommandLine& line) {
-  const auto log = call_with_address(line, "discover");
+  CommandLine look = line;
+  look.attach.controller.keep_alive = seconds(0);  // that connection does not stay
+  const auto log = call_with_address(look, "discover");
   if (!log) {
     return print_failure(line, log.error());
   }

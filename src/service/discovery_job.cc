@@ -26,6 +26,9 @@ Result<AttachRequest> DiscoveryJob::read_request(const Json& params) {
   if (completed.value("nqn", Json()).is_null() || completed["nqn"] == "") {
     completed["nqn"] = nvme::spec::kDiscoveryNqn;
   }
+  if (!completed.contains("keep_alive_tmo")) {
+    completed["keep_alive_tmo"] = 0;  // the connection does not stay
+  }
   const bool no_port = completed.value("trsvcid", Json()).is_null() || completed["trsvcid"] == "";
   auto request = AttachRequest::from_params(completed);
   if (request && no_port && request->controller.transport.id.is_fabrics()) {

@@ -17,7 +17,7 @@ class DiscoveryJob {
   using Done = std::function<void(Result<Json> report)>;
 
   /// Reads the parameters of "discover": those of "attach", where the NQN is the discovery
-  /// subsystem's and may be missing, and the port is 8009 for TCP.
+  /// subsystem's and may be missing, the port is 8009 for TCP, and there is no keep alive.
   static Result<AttachRequest> read_request(const Json& params);
 
   /// `options` have the host's identity. `raw`: the report is {"data"}, the log as bytes in base64,

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""The library as it is installed: its headers, its symbols, and clients built against it.
+"""What is installed: programs and units; the library, its symbols, and clients built against it.
 
 ctest runs each class by itself: install_test.py CLASS.
 """
 
+import json
 import os
 import re
+import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -132,6 +135,55 @@ class Declarations(InstallTest):
         missing = [name for name, count in sorted(described.items())
                    if len(overloads[name]) < count]
         self.assertEqual(missing, [], "add these to nvublk.map, or take them out of the headers")
+
+
+class Programs(InstallTest):
+    """All that there is, in a folder that a distribution makes a package of."""
+
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="install-test-", dir=BUILD))
+        self.addCleanup(shutil.rmtree, self.folder)
+        prefix = re.search(r"^CMAKE_INSTALL_PREFIX:\w+=/?(.*)$",
+                           (BUILD / "CMakeCache.txt").read_text(), re.MULTILINE).group(1)
+        self.root = self.folder / "root"
+        self.prefix = self.root / prefix
+        self.must("cmake", "--install", BUILD, env={**os.environ, "DESTDIR": str(self.root)})
+
+    def test_everything_is_in_its_place(self):
+        library = ("include/", f"{LIBDIR}/libnvublk", f"{LIBDIR}/pkgconfig/", f"{LIBDIR}/cmake/")
+        # With the prefix /usr, systemd may want its units in /lib.
+        found = [str(path.relative_to(self.prefix if path.is_relative_to(self.prefix)
+                                      else self.root))
+                 for path in self.root.rglob("*") if path.is_file()]
+        self.assertEqual(sorted(name for name in found if not name.startswith(library)), [
+            "bin/nvublk", "bin/nvublk-perf", "bin/nvublk-target",
+            "lib/systemd/system/nvublkd-root.service", "lib/systemd/system/nvublkd.service",
+            "sbin/nvublkd",
+            "share/bash-completion/completions/nvublk",
+            "share/man/man1/nvublk-perf.1", "share/man/man1/nvublk-target.1",
+            "share/man/man1/nvublk.1", "share/man/man8/nvublkd.8"])
+        for name in library:
+            self.assertTrue([path for path in found if path.startswith(name)], name)
+
+    def test_the_units_start_what_is_installed(self):
+        for unit in self.root.rglob("*.service"):
+            program = re.search(r"^ExecStart=@?/(\S+)", unit.read_text(), re.MULTILINE).group(1)
+            self.assertTrue(os.access(self.root / program, os.X_OK), program)
+
+    def test_the_command_line_starts_the_daemon_beside_it(self):
+        socket = self.folder / "run" / "nvublk.sock"
+        command = [self.prefix / "bin/nvublk", "--socket", socket]
+        nowhere = subprocess.run([*command, "attach", "nvme+tcp://127.0.0.1:9/nqn.2026-01.a:b"],
+                                 capture_output=True, text=True, check=False)
+        daemon = json.loads(self.must(*command, "status", "-o", "json"))["daemon"]["pid"]
+        try:
+            self.assertIn("refused", nowhere.stderr)
+            self.assertEqual(Path(f"/proc/{daemon}/exe").resolve(), self.prefix / "sbin/nvublkd")
+        finally:
+            handle = os.pidfd_open(daemon)
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            self.assertTrue(select.select([handle], [], [], 60)[0], "it does not end")
+            os.close(handle)
 
 
 class PkgConfig(InstallTest):

@@ -184,6 +184,30 @@ TEST_F(AttachmentsTest, AnAttachThatIsGivenUpWhileDevicesStartLeavesNothing) {
   expect_nothing_left();
 }
 
+TEST_F(AttachmentsTest, WhoWaitsIsAnsweredWhenAnAttachCannotBeUndone) {
+  frontends_->hangs = {"nvublk0n2"};
+  frontends_->stays = {"nvublk0n1"};
+  std::optional<Status> attached;
+  ASSERT_TRUE(attachments_->attach(request(),
+                                   [&attached](Status status) { attached = std::move(status); }));
+  turn_until([this] { return frontends_->waits(); });
+  std::optional<Attachments::Detached> detached;
+  attachments_->detach("nvublk0", false,
+                       [&](Attachments::Detached result) { detached = std::move(result); });
+  frontends_->release();
+  turn_until([&] { return attached.has_value() && detached.has_value(); });
+  ASSERT_FALSE(*attached || detached->status);
+  EXPECT_EQ(attached->error().code, ErrorCode::kCancelled);
+  EXPECT_NE(attached->error().text.find("n1 does not want to go"), std::string::npos)
+      << attached->error().text;
+  EXPECT_EQ(detached->status.error().text, "nvublk0n1 does not want to go");
+  EXPECT_EQ(list_report(*attachments_)["devices"][0]["device"], "/dev/fake-nvublk0n1")
+      << "it is not hidden";
+  frontends_->stays.clear();
+  EXPECT_TRUE(detach("nvublk0").status);
+  expect_nothing_left();
+}
+
 TEST_F(AttachmentsTest, LosingTheConnectionWhileDevicesStartFailsTheAttach) {
   frontends_->hangs = {"nvublk0n1"};
   std::optional<Status> outcome;

@@ -163,7 +163,11 @@ TEST(CommandLine, DiscoveryMayBeSavedAsBytes) {
   const CommandLine binary = parsed("discover -t tcp -a 192.0.2.1 -o binary");
   EXPECT_TRUE(binary.raw);
   EXPECT_EQ(binary.raw_file, "");
-  EXPECT_FALSE(parsed("discover -t tcp -a 192.0.2.1").raw);
+  const CommandLine usual = parsed("discover -t tcp -a 192.0.2.1");
+  EXPECT_FALSE(usual.raw);
+  EXPECT_EQ(usual.attach.controller.keep_alive, seconds(0)) << "it does not stay";
+  EXPECT_EQ(parsed("discover -t tcp -a 192.0.2.1 -i 2 -Q 64 -k 7").attach.controller.keep_alive,
+            seconds(7));
   EXPECT_EQ(parsed("discover -t tcp -a 192.0.2.1 --host-trsvcid=5000")
                 .attach.controller.transport.host_trsvcid,
             "5000");

@@ -55,6 +55,7 @@ class FakeFrontends final : public service::Frontends {
   std::set<std::string> fails_to_start;  ///< names of devices
   std::set<std::string> hangs;           ///< names of devices whose start waits for release()
   std::set<std::string> stop_hangs;      ///< the same for stops
+  std::set<std::string> stays;           ///< names of devices that do not stop
   std::set<std::string> held;            ///< paths of devices in use
   std::set<std::string> shown;           ///< names of devices that there are
   bool resizes = true;
@@ -99,6 +100,10 @@ class FakeFrontends final : public service::Frontends {
     }
     void stop(bool force, Done done) override {
       auto go = [this, force, done = std::move(done)] {
+        if (owner_.stays.contains(options_.name)) {
+          done(fail(ErrorCode::kSystem, options_.name + " does not want to go"));
+          return;
+        }
         if (owner_.held.contains(path())) {
           if (!force) {
             done(fail(ErrorCode::kBusy, path() + " is held"));

@@ -319,6 +319,26 @@ TEST_F(VerbsTest, DiscoversWithoutAttaching) {
   turn_until([this] { return target_->controllers().empty(); });
 }
 
+TEST_F(VerbsTest, ADiscoveryKeepsAliveIfThatIsWished) {
+  for (const unsigned wanted : {0u, 7u}) {
+    Json params = discovery_params();
+    if (wanted != 0) {
+      params["keep_alive_tmo"] = wanted;
+    }
+    std::optional<std::uint32_t> kato_ms;
+    EXPECT_TRUE(verbs_->call(1, "discover", params));
+    turn_until([&] {
+      for (const target::ControllerInfo& controller : target_->controllers()) {
+        kato_ms = controller.kato_ms;
+      }
+      return answers_.contains(1);
+    });
+    EXPECT_TRUE(answers_.at(1));
+    EXPECT_EQ(kato_ms, wanted * 1000);
+    answers_.erase(1);
+  }
+}
+
 TEST_F(VerbsTest, ADiscoveryLogMayBeHadAsBytes) {
   Json params = discovery_params();
   const Json report = must("discover", params);

@@ -5,8 +5,11 @@
 #include <utility>
 
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine/check.h"
+#include "nvme/pcie/bar_guard.h"
 #include "nvme/spec/dsm.h"
 
 namespace nvublk::sim {
@@ -37,8 +40,7 @@ constexpr std::uint64_t kHuge = std::uint64_t{1} << 40;
 SimulatedController::SimulatedController(const Options& options)
     : options_(options),
       random_(options.seed),
-      bar_words_(kBarBytes / 8),
-      bar_(reinterpret_cast<std::byte*>(bar_words_.data()), kBarBytes),
+      bar_file_(::memfd_create("registers", MFD_CLOEXEC)),
       media_(options.size_blocks * kBlock),
       metadata_(options.size_blocks * options.metadata_bytes) {
   for (unsigned i = 0; i < options.interrupts; i++) {
@@ -58,11 +60,26 @@ SimulatedController::SimulatedController(const Options& options)
   }
 }
 
-SimulatedController::~SimulatedController() = default;
+SimulatedController::~SimulatedController() {
+  nvme::pcie::BarGuard::remove(bar_.data());
+  ::munmap(bar_.data(), bar_.size());
+}
+
+// All zeroes, where they were before.
+void SimulatedController::map_registers() {
+  CHECK(::ftruncate(bar_file_.get(), 0) == 0 && ::ftruncate(bar_file_.get(), kBarBytes) == 0);
+  void* memory = ::mmap(bar_.data(), kBarBytes, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | (bar_.empty() ? 0 : MAP_FIXED), bar_file_.get(), 0);
+  CHECK(memory != MAP_FAILED);
+  if (bar_.empty()) {
+    bar_ = {static_cast<std::byte*>(memory), kBarBytes};
+    CHECK(nvme::pcie::BarGuard::add(memory, kBarBytes));
+  }
+}
 
 void SimulatedController::revive(const std::string& serial) {
   perfect_.serial = serial;
-  std::ranges::fill(bar_words_, 0);
+  map_registers();
   gone_ = false;
   enabled_ = false;
   admin_.reset();
@@ -75,7 +92,7 @@ void SimulatedController::revive(const std::string& serial) {
       (options_.weighted ? 1ull << 17 : 0) |
       (options_.own_memory_bytes != 0 && !options_.old_memory ? 1ull << 57 : 0);
   word(Property::kCap) = static_cast<std::uint32_t>(cap);
-  word(4u) = static_cast<std::uint32_t>(cap >> 32);
+  word(4u) = static_cast<std::uint32_t>(cap >> 32) | options_.doorbell_stride;
   word(Property::kVs) = nvme::spec::Vs::make(2, 0).raw;
   if (options_.own_memory_bytes != 0) {
     own_memory_.resize(options_.own_memory_bytes);
@@ -229,36 +246,45 @@ void SimulatedController::disable() {
   word(Property::kCsts) = 0;
 }
 
-std::uint32_t SimulatedController::shadow(std::uint16_t qid, bool completion, std::uint32_t event) {
-  const std::uint64_t place = (2u * qid + (completion ? 1 : 0)) * 4;
+// What the host has put there; from then on the register of a completion queue is not wanted, and
+// that of a submission queue only by one that sleeps. [Base 2.1 §B.5]
+std::uint32_t SimulatedController::shadow(std::uint16_t qid, bool completion) {
+  const std::uint64_t place = place_of(qid, completion);
   std::byte* events = host(events_ + place, 4);
   const std::byte* value = host(shadows_ + place, 4);
   std::uint32_t at = 0;
   if (events != nullptr && value != nullptr) {
     std::memcpy(&at, value, 4);
-    event = completion ? event : at;
+    // One behind is as far ahead as there is.
+    const std::uint32_t event = completion || options_.awake ? (at - 1) & 0xffff : at;
     std::memcpy(events, &event, 4);
   }
   return at;
 }
 
-// As a controller that sleeps: it looks at the shadow when the register was rung, and says then
-// from where on it wants to be rung again. A host that does not ring when it must is stuck.
+// One that sleeps looks at the shadow when the register was rung, and says then from where on it
+// wants to be rung again: a host that does not ring when it must is stuck. One that is awake finds
+// out about rings that it did not want.
 std::uint32_t SimulatedController::tail_of(Queue& queue) {
   const std::uint32_t rung = doorbell(queue.qid, false);
   if (shadows_ == 0 || queue.qid == 0) {
     return rung;
   }
+  if (options_.awake) {
+    if (rung != 0 || doorbell(queue.qid, true) != 0) {
+      violate("a doorbell was written although its shadow is enough");
+    }
+    return shadow(queue.qid, false);
+  }
   if (rung == queue.rung) {
     return queue.sq_head;
   }
   queue.rung = rung;
-  return shadow(queue.qid, false, 0);
+  return shadow(queue.qid, false);
 }
 
 std::uint32_t SimulatedController::head_of(const Queue& queue) {
-  return shadows_ == 0 || queue.qid == 0 ? doorbell(queue.qid, true)
-                                         : shadow(queue.qid, true, 0xffff);
+  return shadows_ == 0 || queue.qid == 0 ? doorbell(queue.qid, true) : shadow(queue.qid, true);
 }
 
 unsigned SimulatedController::run_queue(Queue& queue) {
@@ -482,6 +508,9 @@ NvmeStatus SimulatedController::create_cq(const SubmissionEntry& sqe) {
     violate("a completion queue with wrong attributes");
   }
   doorbell(qid, true) = 0;
+  if (shadows_ != 0) {
+    shadow(qid, true);
+  }
   queues_[qid] = std::move(queue);
   return {};
 }
@@ -502,6 +531,9 @@ NvmeStatus SimulatedController::create_sq(const SubmissionEntry& sqe) {
   }
   queue.rung = 0;
   doorbell(qid, false) = 0;
+  if (shadows_ != 0) {
+    shadow(qid, false);
+  }
   return {};
 }
 
@@ -671,7 +703,8 @@ bool SimulatedController::post_done(Queue& queue) {
 }
 
 bool SimulatedController::strike(Queue& queue, CompletionEntry& entry) {
-  switch (std::exchange(fault_, DeviceFault::kNone)) {
+  const DeviceFault fault = std::exchange(fault_, DeviceFault::kNone);
+  switch (fault) {
     case DeviceFault::kNone:
       post(queue, entry);
       return true;
@@ -700,10 +733,15 @@ bool SimulatedController::strike(Queue& queue, CompletionEntry& entry) {
       queue.has_sq = false;
       return false;
     case DeviceFault::kGone:
+    case DeviceFault::kPulled:
       gone_ = true;
       enabled_ = false;
       queue.done.clear();
-      std::memset(bar_.data(), 0xff, bar_.size());
+      if (fault == DeviceFault::kPulled) {
+        CHECK(::ftruncate(bar_file_.get(), 0) == 0);
+      } else {
+        std::memset(bar_.data(), 0xff, bar_.size());
+      }
       return false;
     case DeviceFault::kErrorStatus:
       entry.set_status(NvmeStatus::make(GenericStatus::kNamespaceNotReady));

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ enum class DeviceFault {
   kTwice,        ///< it comes twice
   kFatal,        ///< instead of it, CSTS.CFS
   kGone,         ///< instead of it, all registers read ones until revive()
+  kPulled,       ///< the same, and looking at registers raises SIGBUS, as a slot without power does
   kErrorStatus,  ///< it says that the command may be tried again
 };
 
@@ -44,6 +46,8 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
     std::uint64_t size_blocks = 65536;  ///< of 4096 bytes
     bool out_of_order = false;          ///< completions of I/O in any order
     bool shadow_doorbells = false;
+    bool awake = false;  ///< it looks at shadow doorbells by itself, and wants no register written
+    unsigned doorbell_stride = 0;  ///< CAP.DSTRD: 4 << this bytes from doorbell to doorbell
     bool sgl = false;
     /// Of each block, in a buffer of its own, with protection of type 1 in its last 8 bytes. The
     /// controller only keeps it: it makes and checks none.
@@ -128,6 +132,7 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
     std::vector<nvme::spec::CompletionEntry> done;  // I/O, not posted yet
   };
 
+  void map_registers();
   void enable();
   void disable();
   unsigned run_queue(Queue& queue);
@@ -157,19 +162,22 @@ class SimulatedController final : public nvme::pcie::PcieDevice {
   std::uint32_t& word(nvme::spec::Property property) {
     return word(static_cast<std::uint32_t>(property));
   }
+  std::uint32_t place_of(std::uint16_t qid, bool completion) const {
+    return (2u * qid + (completion ? 1 : 0)) * (4u << options_.doorbell_stride);
+  }
   std::uint32_t& doorbell(std::uint16_t qid, bool completion) {
-    return word(nvme::spec::kDoorbellOffset + (2u * qid + (completion ? 1 : 0)) * 4);
+    return word(nvme::spec::kDoorbellOffset + place_of(qid, completion));
   }
   std::byte* host(std::uint64_t address, std::uint64_t length);
   std::byte* own(std::uint64_t address, std::uint64_t length);
   std::uint32_t tail_of(Queue& queue);
   std::uint32_t head_of(const Queue& queue);
-  std::uint32_t shadow(std::uint16_t qid, bool completion, std::uint32_t event);
+  std::uint32_t shadow(std::uint16_t qid, bool completion);
   void violate(std::string what) { violations_.push_back(std::move(what)); }
 
   const Options options_;
   std::mt19937_64 random_;
-  alignas(8) std::vector<std::uint64_t> bar_words_;
+  UniqueFd bar_file_;  // mapped, as a BAR is: what is cut off raises SIGBUS
   std::span<std::byte> bar_;
   std::vector<std::byte> media_;
   std::vector<std::byte> metadata_;

@@ -149,6 +149,34 @@ TEST_F(LiveControllerTest, ProtectionIsTheControllersBusiness) {
   run_workloads(2, {.depth = 16, .blocks_per_request = 16, .operations = 500});
 }
 
+// A target may ignore the wish to do without SQ flow control ... [Base 2.1 §6.3]
+TEST_F(LiveControllerTest, ATargetMayKeepFlowControl) {
+  target_options_.sq_flow_control_disable = false;
+  start_target();
+  ASSERT_TRUE(connect());
+  EXPECT_FALSE(controller_->status().sq_flow_control_disabled);
+  run_workloads(1, {.depth = 32, .operations = 5000});
+}
+
+// ... or refuse the command that has it: then it is sent without, on each queue.
+TEST_F(LiveControllerTest, ATargetMayRefuseToDoWithoutFlowControl) {
+  start_target();
+  options_.io_queues = 1;
+  target::Fault refusal{.kind = target::FaultKind::kStatus,
+                        .opcode = spec::kFabricsOpcode,
+                        .fctype = static_cast<std::uint8_t>(spec::FabricsCommandType::kConnect),
+                        .count = 1,
+                        .status = spec::NvmeStatus::make(spec::FabricsStatus::kInvalidParameters)};
+  target_->inject(refusal);
+  refusal.skip = 2;  // the first Connect of the I/O queue
+  target_->inject(refusal);
+  const Status connected = connect();
+  ASSERT_TRUE(connected) << connected.error().text;
+  EXPECT_FALSE(controller_->status().sq_flow_control_disabled);
+  EXPECT_EQ(controller_->status().queues[1].completed, 2u) << "two Connects";
+  run_workloads(1, {.depth = 32, .operations = 5000});
+}
+
 TEST_F(LiveControllerTest, ALiveShardAllocatesNothing) {
   start_target();
   ASSERT_TRUE(connect());
@@ -185,6 +213,23 @@ TEST_F(LiveControllerTest, DroppedConnectionsLoseNothing) {
   ASSERT_TRUE(turn_until([&workload] { return workload.finished(); }));
   EXPECT_EQ(workload.errors(), 0u);
   EXPECT_EQ(workload.mismatches(), 0u);
+}
+
+TEST_F(LiveControllerTest, ConnectionsCutInTheMiddleOfTheirDataLoseNothing) {
+  options_.io_queues = 1;
+  options_.reconnect_delay = seconds(1);
+  start_target();
+  ASSERT_TRUE(connect());
+  // In a header, and in the data of a small and of a late PDU.
+  for (const std::uint64_t at_byte : {1u, 5000u, 300001u}) {
+    SCOPED_TRACE(at_byte);
+    target_->inject({.kind = target::FaultKind::kDrop,
+                     .queues = target::FaultQueues::kIo,
+                     .count = 1,
+                     .at_byte = at_byte});
+    run_workloads(1, {.depth = 32, .blocks_per_request = 8, .operations = 2000, .mixed = false});
+    EXPECT_TRUE(target_->faults().empty()) << "it has been cut";
+  }
 }
 
 TEST_F(LiveControllerTest, AnUnknownSubsystemIsNamed) {

@@ -729,6 +729,7 @@ class SimulatedPlace final : public test::SuitePlace {
  public:
   SimulatedPlace() {
     formats = true;
+    attaches = true;
     threads = false;
     interrupts = false;
   }

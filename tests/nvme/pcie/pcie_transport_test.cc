@@ -50,6 +50,11 @@ class PcieTransportTest : public testing::Test, private Poller {
   }
 
   void TearDown() override {
+    disconnect();
+    shard_->reactor().remove_poller(*this);
+    shard_.reset();
+  }
+  void disconnect() {
     if (controller_) {
       bool done = false;
       controller_->disconnect([&done](Status) { done = true; });
@@ -62,8 +67,6 @@ class PcieTransportTest : public testing::Test, private Poller {
       EXPECT_EQ(device_->mapping_count(), 0u);
       EXPECT_EQ(device_->io_queue_count(), 0u);
     }
-    shard_->reactor().remove_poller(*this);
-    shard_.reset();
   }
 
   bool turn_until(const std::function<bool()>& ready) {
@@ -186,6 +189,25 @@ TEST_F(PcieTransportTest, ShadowDoorbellsLoseNothing) {
   EXPECT_TRUE(device_->has_shadows());
 }
 
+TEST_F(PcieTransportTest, ADriveThatReadsShadowDoorbellsByItselfIsNotRung) {
+  make_device({.shadow_doorbells = true, .awake = true});
+  ASSERT_TRUE(connect());
+  run({.depth = 64, .operations = 20000});
+  run({.depth = 1, .operations = 2000});
+  EXPECT_GE(device_->io_commands(), 22000u);
+}
+
+TEST_F(PcieTransportTest, DoorbellsMayBeFarApart) {
+  for (const bool shadows : {false, true}) {
+    options_.io_queues = 4;
+    make_device({.shadow_doorbells = shadows, .awake = shadows, .doorbell_stride = 4});
+    ASSERT_TRUE(connect());
+    EXPECT_EQ(device_->has_shadows(), shadows);
+    run({.depth = 16, .operations = 2000});
+    disconnect();
+  }
+}
+
 TEST_F(PcieTransportTest, ALiveShardAllocatesNothing) {
   make_device();
   ASSERT_TRUE(connect());
@@ -202,7 +224,8 @@ TEST_F(PcieTransportTest, FaultsLoseNothing) {
   ASSERT_TRUE(connect());
   for (const DeviceFault fault :
        {DeviceFault::kErrorStatus, DeviceFault::kWrongCid, DeviceFault::kWrongQueue,
-        DeviceFault::kTwice, DeviceFault::kStalePhase, DeviceFault::kFatal, DeviceFault::kGone}) {
+        DeviceFault::kTwice, DeviceFault::kStalePhase, DeviceFault::kFatal, DeviceFault::kGone,
+        DeviceFault::kPulled}) {
     SCOPED_TRACE(static_cast<int>(fault));
     run_over(fault, 500);
   }

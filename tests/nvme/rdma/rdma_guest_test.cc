@@ -1,9 +1,10 @@
 // What the library does over RDMA and not over other transports, and its suite, against the target
 // that the environment names: RDMA_ADDRESS, RDMA_PORT and RDMA_NQN, whose namespace 1 has blocks of
-// 512 bytes.
+// 512 bytes; and RDMA_CHANGING_NQN, whose namespace 8 the file RDMA_CHANGING_SWITCH takes away.
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -229,6 +230,28 @@ TEST_F(RdmaGuestTest, APollGroupPollsOneCompletionQueue) {
       << "what is submitted in one turn is posted at once";
   queues.clear();
   EXPECT_EQ(group.destroy(), 0);
+}
+
+// The target's administrator takes namespace 8 of another subsystem away and gives it back.
+TEST_F(RdmaGuestTest, ANamespaceThatGoesAndComesBackIsNoticed) {
+  const auto connected = initiator_->connect(id_of(environment("RDMA_CHANGING_NQN")));
+  ASSERT_TRUE(connected) << connected.error().text;
+  Controller& controller = **connected;
+  Namespace* block = controller.find_namespace(8);
+  ASSERT_NE(block, nullptr);
+  const std::string enable = environment("RDMA_CHANGING_SWITCH");
+  const auto wait_until = [&](const std::function<bool()>& ready) {
+    const Instant limit = Clock::now() + seconds(60);
+    while (!ready() && Clock::now() < limit) controller.process_admin_completions();
+    EXPECT_TRUE(ready());
+  };
+  std::ofstream(enable) << 0;
+  wait_until([&] { return controller.find_namespace(8) == nullptr; });
+  EXPECT_FALSE(block->active());
+  std::ofstream(enable) << 1;
+  wait_until([&] { return controller.find_namespace(8) != nullptr; });
+  EXPECT_TRUE(controller.find_namespace(8)->active());
+  EXPECT_NE(controller.find_namespace(1), nullptr) << "the others are not touched";
 }
 
 // The suite on the target.

@@ -158,6 +158,34 @@ TEST_P(LibrarySuite, ProbeFindsIt) {
   EXPECT_EQ(*again, found) << "what is attached is shared";
 }
 
+// The caller polls and is never kept waiting.
+TEST_P(LibrarySuite, ConnectsAndDetachesBesidesOtherWork) {
+  const TransportId id = place_->id();
+  Controller* controller = nullptr;
+  ProbeCallbacks callbacks;
+  callbacks.attach = [&controller](const TransportId&, Controller& attached,
+                                   const ControllerOptions&) { controller = &attached; };
+  const auto poll = [](auto& context) {
+    const Instant limit = Clock::now() + kLimit;
+    int polled = -EAGAIN;
+    while ((polled = context.poll()) == -EAGAIN && Clock::now() < limit) {
+    }
+    return polled;
+  };
+  for (int round = 0; round < 2; round++) {
+    auto connecting = initiator_->connect_async(id, initiator_->default_options(), callbacks);
+    ASSERT_TRUE(connecting) << connecting.error().text;
+    EXPECT_EQ(controller, nullptr) << "not before it is polled";
+    ASSERT_EQ(poll(**connecting), 0);
+    ASSERT_NE(controller, nullptr);
+    EXPECT_EQ(controller->state(), ControllerState::kLive);
+    DetachContext detaching;
+    ASSERT_TRUE(initiator_->detach_async(*std::exchange(controller, nullptr), detaching));
+    EXPECT_TRUE(initiator_->attached().empty());
+    EXPECT_EQ(poll(detaching), 0);
+  }
+}
+
 TEST_P(LibrarySuite, WhereThereIsNoneConnectingFails) {
   const Result<Controller*> controller = initiator_->connect(place_->nowhere());
   ASSERT_FALSE(controller);
@@ -370,6 +398,29 @@ TEST_P(LibrarySuite, ANamespaceThatCannotBeMadeIsAnErrorStatus) {
   auto queue = allocate();
   ASSERT_NE(queue, nullptr);
   EXPECT_TRUE(comes_back(*queue, std::byte{0x11}));
+}
+
+TEST_P(LibrarySuite, ANamespaceIsDetachedAndAttachedOrThatIsRefused) {
+  ASSERT_NO_FATAL_FAILURE(connect());
+  auto queue = allocate();
+  ASSERT_NE(queue, nullptr);
+  ASSERT_TRUE(comes_back(*queue, std::byte{0x52}));
+  const std::uint16_t cntlid = controller_->status().cntlid;
+  std::vector<std::byte> list(4096);  // of one controller
+  list[0] = std::byte{1};
+  list[2] = static_cast<std::byte>(cntlid);
+  list[3] = static_cast<std::byte>(cntlid >> 8);
+  const auto change = [&](bool attach) {
+    const bool done = admin(command::attach_namespace(place_->nsid, attach), list).status.ok();
+    rescan();
+    return done;
+  };
+  EXPECT_EQ(change(false), place_->attaches);
+  EXPECT_EQ(controller_->find_namespace(place_->nsid) == nullptr, place_->attaches);
+  EXPECT_FALSE(change(false)) << "not twice";
+  EXPECT_EQ(change(true), place_->attaches);
+  ASSERT_NE(controller_->find_namespace(place_->nsid), nullptr);
+  EXPECT_EQ(read_block(*queue, 77).data, block_of(std::byte{0x52}));
 }
 
 }  // namespace nvublk::nvme::test

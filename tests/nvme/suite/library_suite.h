@@ -35,6 +35,7 @@ class SuitePlace {
 
   std::uint32_t nsid = 1;  ///< of a namespace of at least 4 MiB, which may be overwritten
   bool formats = false;    ///< whether Format NVM is carried out
+  bool attaches = false;   ///< whether namespaces are attached and detached
   bool threads = true;     ///< whether it serves queue pairs of several threads
   bool interrupts = true;  ///< whether an application can sleep until something completes
 };

@@ -62,9 +62,16 @@ try_variant() {
   check "list is empty: $name" no_devices
 }
 
-require "the modules load" load_modules ublk_drv nvmet-tcp
+loaded() { [ -d "/sys/module/$1" ]; }
+not_loaded() { ! loaded "$1"; }
+modprobe -r ublk_drv
+require "the module is not loaded" not_loaded ublk_drv
 require "the target starts" start_usual_target 64
 require "the daemon starts" start_daemon
+check "attach without the module" attach -t tcp -a "$kAddress" -s "$kPort" -n "$kNqn:brd"
+check "it is loaded now" loaded ublk_drv
+check_match "and used" '^/dev/ublkb[0-9]+$' "${devices[0]-}"
+check "detach" nvublk detach --all
 before=$(open_files "$daemon_pid")
 
 if [ "${VM_FULL-}" = 1 ]; then

@@ -51,6 +51,7 @@ try_file_system() {
   local arguments=(-t tcp -a "$kAddress" -s "$kPort" -n "$kNqn:$kind" -i "$queues"
     --queues "$queues" "$@")
   check "attach: $name" attach "${arguments[@]}" || return
+  check_equal "block size: $name" "$(block_size_of "$kind")" "$(blockdev --getss "${devices[0]}")"
   check "mkfs: $name" make_file_system "$type" "${devices[0]}" || return
   check "mount: $name" mount -t "$type" "${devices[0]}" "$mount_point" || return
   check "write a tree: $name" write_tree
@@ -78,7 +79,7 @@ require "the daemon starts" start_daemon
 
 if [ "${VM_FULL-}" = 1 ]; then
   for type in ext4 xfs btrfs; do
-    for kind in brd null4096 file; do
+    for kind in $kBackings; do
       try_file_system "$type" "$kind" 1
       try_file_system "$type" "$kind" 2 -g -G
     done

@@ -5,7 +5,8 @@
 # run: --nvme 1 --disk n1 --disk n2 --disk n3 --disk n4 --disk n5 --disk n6 --disk n7 --disk n8
 # run: --disk small --disk large
 # run: -x "-global nvme-ns.physical_block_size=4096"
-# run: -x "-device nvme,serial=FORMATS,id=formats,max_ioqpairs=8"
+# run: -x "-device nvme-subsys,id=formats-subsystem"
+# run: -x "-device nvme,serial=FORMATS,id=formats,max_ioqpairs=8,subsys=formats-subsystem"
 # run: -x "-device nvme-ns,bus=formats,drive=n1,nsid=1,logical_block_size=512"
 # run: -x "-device nvme-ns,bus=formats,drive=n2,nsid=2,logical_block_size=4096"
 # run: -x "-device nvme-ns,bus=formats,drive=n3,nsid=3,logical_block_size=4096,ms=8,pi=1"
@@ -25,6 +26,7 @@ set -u
 # shellcheck source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
 clean_up() {
+  umount /run/mounted
   nvublk detach --all --force
   stop_daemon
 } >/dev/null 2>&1
@@ -38,10 +40,12 @@ all_drives() {
 }
 # kernel_disk ADDRESS NSID: the kernel's disk of that namespace, once it is there.
 kernel_disk() {
-  local folder
+  local folder disk
   for folder in /sys/bus/pci/devices/"$1"/nvme/nvme*/nvme*n*; do
     if [ "$(cat "$folder/nsid" 2>/dev/null)" = "$2" ]; then
-      [ -b "/dev/$(basename "$folder")" ] && echo "/dev/$(basename "$folder")"
+      # In a subsystem it is a path, such as nvme0c1n2, and the disk is nvme0n2.
+      disk=/dev/$(basename "$folder" | sed 's/c[0-9]*n/n/')
+      [ -b "$disk" ] && echo "$disk"
       return
     fi
   done
@@ -64,6 +68,12 @@ pages_preferred_but_not_on() {
 digest_of() { dd if="$1" bs=1M count=4 iflag=direct status=none | sha256sum; }
 fill() { dd if=/dev/urandom of="$1" bs=1M count=4 oflag=direct conv=fsync status=none; }
 verify() { verify_with_fio "$1" --size=8m "${@:2}"; }
+# file_system_holds TYPE DEVICE: it is made, fio verifies in a file on it, and it is sound.
+file_system_holds() {
+  "mkfs.$1" -q "$2" && mkdir -p /run/mounted && mount "$2" /run/mounted || return 1
+  verify /run/mounted/fio && rm /run/mounted/fio && fstrim /run/mounted && umount /run/mounted &&
+    "fsck.$1" -f -n "$2"
+}
 
 require "the modules load" load_modules ublk_drv nvme vfio-pci
 require "the drives are there" wait_until 60 all_drives
@@ -144,6 +154,9 @@ for mode in busy adaptive interrupt; do
     check "fio verifies, $mode, $queues" verify "${devices[0]}"
     check "one request at a time, $mode, $queues" verify "${devices[0]}" --iodepth=1 --size=1m \
       --bsrange=4k-64k
+    if [ -z "${VM_BRIEF-}" ] && [ "$mode" != adaptive ]; then
+      check "so it does on a file system, $mode" file_system_holds ext4 "${devices[0]}"
+    fi
     check "detach it" nvublk detach --all
     check "the daemon of $mode ends" stop_daemon
   done

@@ -194,6 +194,12 @@ check_match "no such device" "no PCI device at 0000:7f:00.0" \
 bridge=$(basename "$(dirname "$(grep -l '^0x0601' /sys/bus/pci/devices/*/class | head -n 1)")")
 check_match "not a drive" "no NVMe controller" "$(nvublk pci bind "$bridge" 2>&1)"
 check_match "no address" "address" "$(nvublk pci bind nonsense 2>&1)"
+# Another user has a program that it can read.
+install -D -t /opt/nvublk-test "$NVUBLK_BIN/nvublk"
+as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups /opt/nvublk-test/nvublk)
+check_match "no permission" "no permission to write /sys/bus/pci/.*run as root" \
+  "$("${as_nobody[@]}" pci bind "$drive" 2>&1)"
+check "the kernel still has that drive" has_driver "$drive" nvme
 
 # --- a drive that goes away under load: errors, no crash; it comes back, and can be attached ---
 many_writes() { [ "$(nvublk status -o json | jq '.devices[0].writes')" -gt 100 ]; }

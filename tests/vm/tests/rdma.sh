@@ -183,5 +183,7 @@ for mode in $(extent interrupt "busy interrupt" "busy interrupt"); do
 done
 
 export RDMA_ADDRESS=$kRdmaAddress RDMA_PORT=$kRdmaPort RDMA_NQN=$kNqn:brd
+export RDMA_CHANGING_NQN=$kNqn:eight
+export RDMA_CHANGING_SWITCH=$kNvmet/subsystems/$kNqn:eight/namespaces/8/enable
 check "the library's tests" "$kLibraryTest"
 finish_tests
