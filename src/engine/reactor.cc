@@ -1,5 +1,7 @@
 #include "engine/reactor.h"
 
+#include <sched.h>
+
 #include <algorithm>
 
 #include "engine/check.h"
@@ -195,6 +197,8 @@ void Reactor::enter(bool progress, bool may_sleep) {
   }
   if (ring_->has_work()) {
     ring_->enter(Uring::kDoNotWait);
+  } else if (!progress && options_.mode == IdleMode::kAdaptive) {
+    sched_yield();  // what is polled for may come from a thread that waits for this CPU
   }
 }
 
