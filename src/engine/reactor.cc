@@ -1,8 +1,8 @@
 #include "engine/reactor.h"
 
-#include <sched.h>
-
 #include <algorithm>
+
+#include <sched.h>
 
 #include "engine/check.h"
 

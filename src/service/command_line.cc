@@ -427,7 +427,7 @@ Status read_address_options(Words& words) {
 }
 
 void finish_policy(const Words& words, nvme::ControllerOptions& options) {
-  options.keep_alive = seconds(words.keep_alive_s.value_or(5));
+  options.keep_alive = seconds(*words.keep_alive_s);
   options.ctrl_loss_timeout = seconds(words.ctrl_loss_s);
   options.fast_io_fail_timeout = seconds(words.fast_io_fail_s);
   // The usual pause gives way to a user who does not want to wait that long at all.
@@ -506,9 +506,8 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   words.discover = words.discover || line.kind == CommandKind::kDiscover;
   Status right;
   if (line.kind == CommandKind::kAttach || line.kind == CommandKind::kDiscover) {
-    if (line.kind == CommandKind::kDiscover && !words.keep_alive_s) {
-      words.keep_alive_s = 0;  // its connection does not stay
-    }
+    // That of a discovery does not stay.
+    words.keep_alive_s = words.keep_alive_s.value_or(line.kind == CommandKind::kDiscover ? 0 : 5);
     right = finish_attach(words);
     if (right) {
       right = finish_attach_discovered(words);
