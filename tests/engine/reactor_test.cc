@@ -320,15 +320,19 @@ TEST_F(ReactorTest, AdaptiveStopsSpinningWhenEventsComeLate) {
                 this};
   } ticker{reactor()};
   reactor().arm(ticker.timer, Clock::now());
-  while (ticker.ticks < 12) {
-    reactor().turn(true);
+  // A turn that fires the timer and sleeps, and no other; a signal may end a sleep early. Where
+  // others want the CPU, learning takes longer: an event that came while they had it was not late.
+  constexpr std::uint64_t kMostTurns = 14;
+  std::uint64_t turns = kMostTurns + 1;
+  for (int round = 0; round < 100 && turns > kMostTurns; round++) {
+    const std::uint64_t before = counters().turns;
+    const int until = ticker.ticks + 10;
+    while (ticker.ticks < until) {
+      reactor().turn(true);
+    }
+    turns = counters().turns - before;
   }
-  const std::uint64_t before = counters().turns;
-  while (ticker.ticks < 22) {
-    reactor().turn(true);
-  }
-  // A turn that fires the timer and sleeps, and no other; a signal may end a sleep early.
-  EXPECT_LE(counters().turns - before, 14U);
+  EXPECT_LE(turns, kMostTurns);
   reactor().cancel(ticker.timer);
 }
 
