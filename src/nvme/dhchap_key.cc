@@ -4,9 +4,9 @@
 #include <utility>
 
 #include <isa-l/crc.h>
-#include <openssl/evp.h>
 
 #include "engine/endian.h"
+#include "nvme/base64.h"
 #include "nvme/dhchap_crypto.h"
 
 namespace nvublk::nvme {
@@ -16,8 +16,6 @@ namespace {
 constexpr std::string_view kPrefix = "DHHC-1:";
 constexpr std::size_t kHashDigits = 3;  ///< "01:"
 constexpr std::size_t kCrcBytes = 4;
-/// Of the longest secret and its CRC.
-constexpr std::size_t kMaxBase64 = (DhchapKey::kMaxBytes + kCrcBytes + 2) / 3 * 4;
 
 std::unexpected<Error> bad(std::string why) {
   return fail(ErrorCode::kInvalidArgument, "this is no DH-HMAC-CHAP key: " + std::move(why));
@@ -31,34 +29,19 @@ std::uint32_t crc32(BytesView bytes) {
   return crc32_gzip_refl(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
 }
 
-std::string encode(BytesView bytes) {
-  std::string text(kMaxBase64 + 1, '\0');
-  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                     reinterpret_cast<const unsigned char*>(bytes.data()),
-                                     static_cast<int>(bytes.size()));
-  text.resize(static_cast<std::size_t>(length));
-  return text;
-}
-
-/// Nothing unless `text` is just what encode() makes of some bytes.
-std::optional<SecretBytes> decode(std::string_view text) {
-  if (text.empty() || text.size() > kMaxBase64 || text.size() % 4 != 0) {
-    return std::nullopt;
+/// `bytes`: the secret and its CRC.
+Result<DhchapKey> of_bytes(BytesView bytes, std::optional<spec::DhchapHash> hash) {
+  if (bytes.size() <= kCrcBytes || !good_length(bytes.size() - kCrcBytes)) {
+    return bad("it has " + std::to_string(bytes.size()) +
+               " bytes, not 32, 48 or 64 and 4 of a CRC");
   }
-  const auto padding =
-      static_cast<std::size_t>(std::ranges::count(text.substr(text.size() - 2), '='));
-  SecretBytes whole(text.size() / 4 * 3);
-  if (EVP_DecodeBlock(reinterpret_cast<unsigned char*>(whole.span().data()),
-                      reinterpret_cast<const unsigned char*>(text.data()),
-                      static_cast<int>(text.size())) < 0) {
-    return std::nullopt;
+  const BytesView secret = bytes.first(bytes.size() - kCrcBytes);
+  Le32 crc;
+  std::ranges::copy(bytes.last(kCrcBytes), std::as_writable_bytes(std::span(&crc, 1)).begin());
+  if (crc.get() != crc32(secret)) {
+    return bad("its CRC is wrong, so something in it was changed or is missing");
   }
-  SecretBytes bytes(whole.span().size() - padding);
-  std::ranges::copy(whole.span().first(bytes.span().size()), bytes.span().begin());
-  std::string again = encode(bytes.span());
-  const bool same = again == text;
-  cleanse(std::as_writable_bytes(std::span(again)));
-  return same ? std::optional(std::move(bytes)) : std::nullopt;
+  return DhchapKey::make(secret, hash);
 }
 
 }  // namespace
@@ -123,23 +106,15 @@ Result<DhchapKey> DhchapKey::parse(std::string_view text) {
     return bad("it does not end with a colon");
   }
   base64.remove_suffix(1);
-  const auto bytes = decode(base64);
+  auto bytes = from_base64(base64);
   if (!bytes) {
-    return bad("what is between its last two colons is no base64 of 32, 48 or 64 bytes and a CRC");
+    return bad("what is between its last two colons is no base64");
   }
-  if (bytes->span().size() <= kCrcBytes || !good_length(bytes->span().size() - kCrcBytes)) {
-    return bad("it has " + std::to_string(bytes->span().size()) +
-               " bytes, not 32, 48 or 64 and 4 of a CRC");
-  }
-  const BytesView secret = bytes->span().first(bytes->span().size() - kCrcBytes);
-  Le32 crc;
-  std::ranges::copy(bytes->span().last(kCrcBytes),
-                    std::as_writable_bytes(std::span(&crc, 1)).begin());
-  if (crc.get() != crc32(secret)) {
-    return bad("its CRC is wrong, so something in it was changed or is missing");
-  }
-  return make(secret, hash[1] == '0' ? std::nullopt
-                                     : std::optional(static_cast<spec::DhchapHash>(hash[1] - '0')));
+  const std::optional<spec::DhchapHash> transform =
+      hash[1] == '0' ? std::nullopt : std::optional(static_cast<spec::DhchapHash>(hash[1] - '0'));
+  Result<DhchapKey> key = of_bytes(*bytes, transform);
+  cleanse(*bytes);
+  return key;
 }
 
 Result<DhchapKey> DhchapKey::make(std::span<const std::byte> secret,
@@ -174,7 +149,7 @@ std::string DhchapKey::text() const {
   const Le32 own_crc(crc());
   std::ranges::copy(std::as_bytes(std::span(&own_crc, 1)), bytes.span().last(kCrcBytes).begin());
   const char digit = static_cast<char>('0' + (hash_ ? std::to_underlying(*hash_) : 0));
-  std::string base64 = encode(bytes.span());
+  std::string base64 = to_base64(bytes.span());
   std::string text = std::string(kPrefix) + '0' + digit + ':' + base64 + ':';
   cleanse(std::as_writable_bytes(std::span(base64)));
   return text;

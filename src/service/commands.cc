@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "service/base64.h"
+#include "nvme/base64.h"
 #include "service/command_line.h"
 #include "service/daemon_starter.h"
 #include "service/error_line.h"
@@ -161,7 +161,7 @@ int run_discover(const CommandLine& line) {
   }
   const Status written = write_output(
       line.raw_file,
-      from_base64(report->value("data", std::string())).value_or(std::vector<std::byte>()),
+      nvme::from_base64(report->value("data", std::string())).value_or(std::vector<std::byte>()),
       "--raw");
   return written ? 0 : print_failure(line, written.error());
 }

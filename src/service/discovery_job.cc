@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "engine/check.h"
+#include "nvme/base64.h"
 #include "nvme/spec/fabrics.h"
 #include "nvme/transport_factory.h"
-#include "service/base64.h"
 #include "service/discovery_report.h"
 
 namespace nvublk::service {
@@ -87,7 +87,7 @@ Result<Json> DiscoveryJob::outcome() const {
     return std::unexpected(walk_->failures().front().second);
   }
   if (raw_) {
-    return Json{{"data", to_base64(discovery_log_bytes(walk_->logs().front()))}};
+    return Json{{"data", nvme::to_base64(discovery_log_bytes(walk_->logs().front()))}};
   }
   return discovery_report(walk_->logs(), walk_->failures());
 }

@@ -4,8 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "nvme/base64.h"
 #include "nvme/spec/features.h"
-#include "service/base64.h"
 
 namespace nvublk::service {
 
@@ -106,7 +106,7 @@ Json feature_report(std::uint8_t feature, std::uint8_t select, std::uint32_t val
     json["capabilities"] = std::move(list);
   }
   if (!data.empty()) {
-    json["data"] = to_base64(data);
+    json["data"] = nvme::to_base64(data);
   }
   return json;
 }

@@ -7,8 +7,8 @@
 #include <iterator>
 #include <utility>
 
+#include "nvme/base64.h"
 #include "nvme/spec/opcodes.h"
-#include "service/base64.h"
 #include "service/error_line.h"
 #include "service/passthrough_text.h"
 #include "service/verb_text.h"
@@ -104,7 +104,7 @@ Status add_data(const VerbLine& verb, Json& params) {
                     " is longer than a command may carry, which is 1 MiB; say with "
                     "--data-len how much of it to send");
   }
-  params["data"] = to_base64(std::as_bytes(std::span(*bytes)));
+  params["data"] = nvme::to_base64(std::as_bytes(std::span(*bytes)));
   return {};
 }
 
@@ -118,13 +118,13 @@ Status add_metadata(const VerbLine& verb, Json& params) {
   if (!bytes) {
     return std::unexpected(bytes.error());
   }
-  params["metadata"] = to_base64(std::as_bytes(std::span(*bytes)));
+  params["metadata"] = nvme::to_base64(std::as_bytes(std::span(*bytes)));
   return {};
 }
 
 /// Writes the metadata that was received to its file.
 Status save_metadata(const VerbLine& verb, const Json& report) {
-  const auto metadata = from_base64(report.value("metadata", std::string()));
+  const auto metadata = nvme::from_base64(report.value("metadata", std::string()));
   return verb.metadata_file.empty() || !metadata || metadata->empty()
              ? Status{}
              : write_output(verb.metadata_file, *metadata, "--metadata");
@@ -137,7 +137,7 @@ Status print_passthrough(const CommandLine& line, const Json& report, std::int64
   }
   const bool io = line.name == "io-passthru";
   const auto data =
-      from_base64(report.value("data", std::string())).value_or(std::vector<std::byte>());
+      nvme::from_base64(report.value("data", std::string())).value_or(std::vector<std::byte>());
   const std::string command = (io ? "IO Command " : "Admin Command ") +
                               command_name_text(io, verb.params["opcode"].get<std::uint8_t>());
   if (verb.latency) {
@@ -170,7 +170,8 @@ void show_command(const CommandLine& line) {
 Status print_answer(const CommandLine& line, const Json& report) {
   if (line.verb.raw_binary) {
     return write_output(
-        {}, from_base64(report.value("data", std::string())).value_or(std::vector<std::byte>()),
+        {},
+        nvme::from_base64(report.value("data", std::string())).value_or(std::vector<std::byte>()),
         "");
   }
   if (line.json) {

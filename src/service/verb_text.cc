@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <set>
 
-#include "service/base64.h"
+#include "nvme/base64.h"
 #include "service/feature_bits.h"
 #include "service/field_bits.h"
 
@@ -88,7 +88,7 @@ std::string power_state(std::size_t index, const Json& state) {
 
 /// The vendor's part of a structure, if it was asked for.
 std::string vendor_text(const Json& report) {
-  const auto data = from_base64(word(report, "vs"));
+  const auto data = nvme::from_base64(word(report, "vs"));
   return data && !data->empty() ? "vs[]:\n" + hex_dump(*data) : "";
 }
 
@@ -269,7 +269,7 @@ std::string feature_text(const Json& report, bool human) {
   for (const Json& capability : report.value("capabilities", Json::array())) {
     text += "  Feature is " + word(capability) + "\n";
   }
-  const auto data = from_base64(word(report, "data")).value_or(std::vector<std::byte>());
+  const auto data = nvme::from_base64(word(report, "data")).value_or(std::vector<std::byte>());
   const std::string meaning =
       human && !report.contains("capabilities")
           ? feature_bits(report.at("feature").get<std::uint8_t>(),

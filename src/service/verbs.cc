@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "engine/check.h"
-#include "service/base64.h"
+#include "nvme/base64.h"
 
 namespace nvublk::service {
 
@@ -86,7 +86,7 @@ DeviceCommand::Done Verbs::answering(CallId id, bool raw, Report report) {
       fail_call(id, std::move(answer.error()));
       return;
     }
-    answer_(id, raw ? Json{{"data", to_base64(answer->data)}} : report(*answer));
+    answer_(id, raw ? Json{{"data", nvme::to_base64(answer->data)}} : report(*answer));
   };
 }
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "engine/check.h"
-#include "service/base64.h"
+#include "nvme/base64.h"
 #include "service/feature_names.h"
 #include "service/identify_report.h"
 #include "service/verbs.h"
@@ -47,7 +47,7 @@ void Verbs::id_ctrl(CallId id, JsonFields& fields) {
                    const auto data = structure_of<nvme::spec::IdentifyController>(answer);
                    Json report = id_ctrl_report(data);
                    if (vendor) {
-                     report["vs"] = to_base64(std::as_bytes(std::span(data.vendor)));
+                     report["vs"] = nvme::to_base64(std::as_bytes(std::span(data.vendor)));
                    }
                    return report;
                  }));
@@ -89,7 +89,7 @@ void Verbs::id_ns(CallId id, JsonFields& fields) {
                  Json report = id_ns_report(block);
                  report["nsid"] = nsid;
                  if (vendor) {
-                   report["vs"] = to_base64(std::as_bytes(std::span(block.vendor)));
+                   report["vs"] = nvme::to_base64(std::as_bytes(std::span(block.vendor)));
                  }
                  return report;
                }));

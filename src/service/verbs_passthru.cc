@@ -4,9 +4,9 @@
 #include <array>
 #include <utility>
 
+#include "nvme/base64.h"
 #include "nvme/protection.h"
 #include "nvme/spec/opcodes.h"
-#include "service/base64.h"
 #include "service/verbs.h"
 
 namespace nvublk::service {
@@ -75,7 +75,7 @@ std::vector<std::byte> read_data(JsonFields& fields, std::uint8_t opcode) {
   const bool sends = fields.text("data", text);
   std::vector<std::byte> data(length, std::byte{prefill});
   if (sends) {
-    auto bytes = from_base64(text);
+    auto bytes = nvme::from_base64(text);
     if (!bytes) {
       fields.complain("\"data\" must be base64");
     } else if (bytes->size() > Verbs::kMaxDataBytes ||
@@ -132,7 +132,7 @@ std::vector<std::byte> read_metadata(JsonFields& fields) {
   if (!fields.text("metadata", text)) {
     return metadata;
   }
-  const auto bytes = from_base64(text);
+  const auto bytes = nvme::from_base64(text);
   if (!bytes || bytes->size() > metadata.size()) {
     fields.complain("\"metadata\" must be base64, of at most \"metadata-len\" bytes");
     return metadata;
@@ -237,10 +237,10 @@ void Verbs::passthru(CallId id, JsonFields& fields, bool io) {
                answering(id, false, [receives](const DeviceAnswer& answer) -> Result<Json> {
                  Json report{{"result", answer.result}};
                  if (receives && !answer.data.empty()) {
-                   report["data"] = to_base64(answer.data);
+                   report["data"] = nvme::to_base64(answer.data);
                  }
                  if (receives && !answer.metadata.empty()) {
-                   report["metadata"] = to_base64(answer.metadata);
+                   report["metadata"] = nvme::to_base64(answer.metadata);
                  }
                  return report;
                }));

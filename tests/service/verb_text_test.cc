@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "nvme/base64.h"
 #include "nvme/spec/text.h"
-#include "service/base64.h"
 #include "service/discovery_report.h"
 #include "service/feature_bits.h"
 #include "service/field_bits.h"
@@ -31,11 +31,11 @@ TEST(Base64, WritesAndReadsTheVectorsOfItsRfc) {
                                                        {"fooba", "Zm9vYmE="},
                                                        {"foobar", "Zm9vYmFy"}};
   for (const auto& [plain, encoded] : cases) {
-    EXPECT_EQ(to_base64(bytes(plain)), encoded);
-    EXPECT_EQ(from_base64(encoded), bytes(plain));
+    EXPECT_EQ(nvme::to_base64(bytes(plain)), encoded);
+    EXPECT_EQ(nvme::from_base64(encoded), bytes(plain));
   }
   for (const char* wrong : {"Z", "Zg=", "====", "Zg=g", "Z\ng=", "Zm9*"}) {
-    EXPECT_FALSE(from_base64(wrong).has_value()) << wrong;
+    EXPECT_FALSE(nvme::from_base64(wrong).has_value()) << wrong;
   }
 }
 

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "service/base64.h"
+#include "nvme/base64.h"
 #include "service/fake_frontends.h"
 #include "service/identify_report.h"
 #include "service/shard_pool.h"
@@ -121,7 +121,7 @@ TEST_F(VerbsTest, IdCtrlHasNvmeClisFields) {
   EXPECT_EQ(report["sn"].get<std::string>().size(), 20U);
   EXPECT_EQ(report["mn"].get<std::string>().size(), 40U);
   const Json raw = must("id-ctrl", {{"target", "/dev/fake-nvublk0n1"}, {"raw", true}});
-  const auto bytes = from_base64(raw.value("data", std::string()));
+  const auto bytes = nvme::from_base64(raw.value("data", std::string()));
   ASSERT_TRUE(bytes.has_value());
   EXPECT_EQ(bytes->size(), 4096U);
 }
@@ -195,9 +195,9 @@ TEST_F(VerbsTest, ReadsFeatures) {
 TEST_F(VerbsTest, ShowsTheVendorsPartWhenAsked) {
   attach();
   const Json controller = must("id-ctrl", {{"target", "nvublk0"}, {"vendor-specific", true}});
-  EXPECT_EQ(from_base64(controller["vs"].get<std::string>()).value().size(), 1024U);
+  EXPECT_EQ(nvme::from_base64(controller["vs"].get<std::string>()).value().size(), 1024U);
   const Json block = must("id-ns", {{"target", "nvublk0n1"}, {"vendor-specific", true}});
-  EXPECT_EQ(from_base64(block["vs"].get<std::string>()).value().size(), 3712U);
+  EXPECT_EQ(nvme::from_base64(block["vs"].get<std::string>()).value().size(), 3712U);
   EXPECT_FALSE(must("id-ctrl", {{"target", "nvublk0"}}).contains("vs"));
 }
 
@@ -244,13 +244,13 @@ TEST_F(VerbsTest, PassesIoCommandsThroughInBothDirections) {
     pattern[i] = static_cast<std::byte>(i * 7);
   }
   must("io-passthru",
-       {{"target", "nvublk0n1"}, {"opcode", 1}, {"cdw10", 3}, {"data", to_base64(pattern)}});
+       {{"target", "nvublk0n1"}, {"opcode", 1}, {"cdw10", 3}, {"data", nvme::to_base64(pattern)}});
   const Json read = must("io-passthru", {{"target", "nvublk0"},
                                          {"namespace-id", 1},
                                          {"opcode", 2},
                                          {"cdw10", 3},
                                          {"data-len", size}});
-  EXPECT_EQ(from_base64(read["data"].get<std::string>()), pattern);
+  EXPECT_EQ(nvme::from_base64(read["data"].get<std::string>()), pattern);
   const auto beyond =
       call("io-passthru",
            {{"target", "nvublk0n1"}, {"opcode", 2}, {"cdw10", 0x7fffffff}, {"data-len", size}});
@@ -343,7 +343,7 @@ TEST_F(VerbsTest, ADiscoveryLogMayBeHadAsBytes) {
   Json params = discovery_params();
   const Json report = must("discover", params);
   params["raw"] = true;
-  const auto bytes = from_base64(must("discover", params)["data"].get<std::string>());
+  const auto bytes = nvme::from_base64(must("discover", params)["data"].get<std::string>());
   ASSERT_TRUE(bytes);
   ASSERT_EQ(bytes->size(), 2048U);
   nvme::spec::DiscoveryLogHeader header;
