@@ -197,7 +197,7 @@ void Reactor::enter(bool progress, bool may_sleep) {
   }
   if (ring_->has_work()) {
     ring_->enter(Uring::kDoNotWait);
-  } else if (!progress && options_.mode == IdleMode::kAdaptive) {
+  } else if (may_sleep && !progress && options_.mode == IdleMode::kAdaptive) {
     sched_yield();  // what is polled for may come from a thread that waits for this CPU
   }
 }

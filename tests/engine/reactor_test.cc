@@ -7,6 +7,20 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace {
+
+thread_local unsigned yields = 0;
+
+}  // namespace
+
+/// In front of the C library's.
+extern "C" int sched_yield() noexcept {
+  yields++;
+  return static_cast<int>(syscall(SYS_sched_yield));
+}
 
 namespace nvublk {
 namespace {
@@ -334,6 +348,34 @@ TEST_F(ReactorTest, AdaptiveStopsSpinningWhenEventsComeLate) {
   }
   EXPECT_LE(turns, kMostTurns);
   reactor().cancel(ticker.timer);
+}
+
+TEST_F(ReactorTest, AdaptiveYieldsTheCpuInTurnsThatFindNothing) {
+  make(IdleMode::kAdaptive, seconds(60));
+  reactor().turn(true);  // submits what wakes it
+  yields = 0;
+  reactor().turn(true);
+  EXPECT_EQ(yields, 1U);
+  reactor().turn(false);
+  EXPECT_EQ(yields, 1U) << "a loop that is not to wait has its own work";
+  LogOp op(log_);
+  io_uring_prep_nop(reactor().ring().prepare(op));
+  reactor().turn(true);
+  EXPECT_EQ(yields, 1U) << "the kernel had work";
+  reactor().turn(true);
+  EXPECT_EQ(log_.size(), 1U);
+  EXPECT_EQ(yields, 1U) << "there was something";
+  reactor().turn(true);
+  EXPECT_EQ(yields, 2U);
+}
+
+TEST_F(ReactorTest, BusyNeverYields) {
+  make(IdleMode::kBusy);
+  yields = 0;
+  for (int i = 0; i < 5; i++) {
+    reactor().turn(true);
+  }
+  EXPECT_EQ(yields, 0U);
 }
 
 TEST_F(ReactorTest, AdaptiveSleepsAlsoWhenNothingEverHappened) {
