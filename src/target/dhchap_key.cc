@@ -33,9 +33,9 @@ Result<DhchapKey> DhchapKey::parse(std::string_view text) {
   const int decoded =
       EVP_DecodeBlock(bytes.data(), reinterpret_cast<const unsigned char*>(base64.data()),
                       static_cast<int>(base64.size()));
-  if (decoded < 0) return invalid("the key is not in base64");
-  bytes.resize(static_cast<std::size_t>(decoded) -
-               static_cast<std::size_t>(std::ranges::count(base64, '=')));
+  const auto padding = std::ranges::count(base64, '=');
+  if (decoded < 0 || padding > 2) return invalid("the key is not in base64");
+  bytes.resize(static_cast<std::size_t>(decoded - padding));
   if (bytes.size() != 36 && bytes.size() != 52 && bytes.size() != 68) {
     return invalid("the key has not 32, 48 or 64 bytes and a CRC");
   }

@@ -199,6 +199,7 @@ TEST(DhchapKeyOptions, SayWhatIsWrong) {
   EXPECT_FALSE(options.set_dhchap_key(kKey, false)) << "no host";
   EXPECT_FALSE(options.set_dhchap_key("nqn.x=DHHC-1:04:AAAA:", false));
   EXPECT_FALSE(options.set_dhchap_key("nqn.x=DHHC-1:00:AAAA:", false));
+  EXPECT_FALSE(options.set_dhchap_key("nqn.x=DHHC-1:00:====:", false));
   std::string damaged = std::string("nqn.x=") + kKey;
   damaged[20] ^= 1;
   EXPECT_FALSE(options.set_dhchap_key(damaged, false));
