@@ -82,13 +82,13 @@ struct ControllerOptions {
   /// By which the controller has to authenticate itself; needs a dhchap_key. Empty: it need not.
   DhchapKey dhchap_ctrlr_key;
   /// Hash functions that are offered then, the best first; at least one. [Base 2.3 §8.3.5.5.2]
-  std::vector<spec::DhchapHash> dhchap_digests{spec::DhchapHash::kSha256, spec::DhchapHash::kSha384,
-                                               spec::DhchapHash::kSha512};
+  std::vector<spec::DhchapHash> dhchap_digests{spec::DhchapHash::kSha512, spec::DhchapHash::kSha384,
+                                               spec::DhchapHash::kSha256};
   /// The same of Diffie-Hellman groups. Without kNull, responses that were overheard cannot be used
   /// to guess the key.
   std::vector<spec::DhchapGroup> dhchap_dhgroups{
-      spec::DhchapGroup::kNull,      spec::DhchapGroup::kFfdhe2048, spec::DhchapGroup::kFfdhe3072,
-      spec::DhchapGroup::kFfdhe4096, spec::DhchapGroup::kFfdhe6144, spec::DhchapGroup::kFfdhe8192};
+      spec::DhchapGroup::kFfdhe8192, spec::DhchapGroup::kFfdhe6144, spec::DhchapGroup::kFfdhe4096,
+      spec::DhchapGroup::kFfdhe3072, spec::DhchapGroup::kFfdhe2048, spec::DhchapGroup::kNull};
 };
 
 /// Whether the times of `options` and what they say to do make sense together; the error says why

@@ -116,6 +116,16 @@ struct Exchange {
   }
 };
 
+// Targets may take the first that they have.
+TEST(DhchapHost, OffersTheStrongestFirst) {
+  const Result<DhchapParameters> parameters = dhchap_parameters(ControllerOptions{});
+  ASSERT_TRUE(parameters);
+  EXPECT_TRUE(std::ranges::is_sorted(parameters->hashes, std::ranges::greater{}));
+  EXPECT_TRUE(std::ranges::is_sorted(parameters->groups, std::ranges::greater{}));
+  EXPECT_EQ(parameters->hashes.size(), 3U);
+  EXPECT_EQ(parameters->groups.size(), 6U);
+}
+
 TEST(DhchapHost, AuthenticatesWithEveryHashAndGroup) {
   for (const DhchapHash hash : Exchange{}.hashes) {
     for (const DhchapGroup group : Exchange{}.groups) {
