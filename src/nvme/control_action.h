@@ -9,10 +9,15 @@
 #include <span>
 
 #include "engine/error.h"
+#include "engine/time.h"
 #include "nvme/spec/properties.h"
 #include "nvme/spec/sqe.h"
 
 namespace nvublk::nvme {
+
+/// A step has the deadline, so that the user reads that nothing answered. A command with one of the
+/// same length would race it, and end with a path error; it only has to end the connection later.
+inline constexpr Duration kBeyondStep = seconds(1);
 
 struct ControlAction {
   enum class Kind : std::uint8_t {

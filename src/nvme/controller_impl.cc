@@ -155,10 +155,6 @@ void Controller::Impl::perform(ControllerShutdown&, const ControlAction& action)
   perform_action(action);
 }
 
-// A step has the deadline, so that the user reads that nothing answered. A command with one of the
-// same length would race it, and end with a path error; it only has to end the connection later.
-constexpr Duration kBeyondStep = seconds(1);
-
 void Controller::Impl::perform_action(const ControlAction& action) {
   switch (action.kind) {
     case ControlAction::Kind::kConnectAdminQueue: {

@@ -4,16 +4,13 @@
 
 #include "engine/blocking_call.h"
 #include "engine/check.h"
+#include "nvme/control_action.h"
 #include "nvme/spec/fabrics.h"
 #include "nvme/status_text.h"
 
 namespace nvublk::nvme {
 
 namespace {
-
-// A step has the deadline, so that the user reads that nothing answered; the command's own, a
-// little later, ends the connection.
-constexpr Duration kBeyondStep = seconds(1);
 
 spec::SubmissionEntry authentication_command(const DhchapAction& action) {
   spec::AuthenticationCommand command;

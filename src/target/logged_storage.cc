@@ -1,38 +1,16 @@
 #include "target/logged_storage.h"
 
-#include <array>
 #include <cerrno>
 #include <chrono>
 
 #include <fcntl.h>
+#include <isa-l/crc.h>
 #include <unistd.h>
 
 namespace nvublk::target {
 
-namespace {
-
-constexpr std::array<std::uint32_t, 256> make_table() {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t i = 0; i < table.size(); i++) {
-    std::uint32_t value = i;
-    for (int bit = 0; bit < 8; bit++) {
-      value = (value >> 1) ^ ((value & 1) != 0 ? 0xedb88320u : 0u);
-    }
-    table[i] = value;
-  }
-  return table;
-}
-
-constexpr std::array<std::uint32_t, 256> kTable = make_table();
-
-}  // namespace
-
 std::uint32_t crc32(const std::uint8_t* data, std::size_t length) {
-  std::uint32_t crc = ~0u;
-  for (std::size_t i = 0; i < length; i++) {
-    crc = kTable[(crc ^ data[i]) & 0xff] ^ (crc >> 8);
-  }
-  return ~crc;
+  return crc32_gzip_refl(0, data, length);
 }
 
 Result<std::unique_ptr<LoggedStorage>> LoggedStorage::open(std::unique_ptr<Storage> below,
