@@ -204,8 +204,11 @@ check "the kernel still has that drive" has_driver "$drive" nvme
 # --- a drive that goes away under load: errors, no crash; it comes back, and can be attached ---
 many_writes() { [ "$(nvublk status -o json | jq '.devices[0].writes')" -gt 100 ]; }
 drive_gone() { [ ! -e "/sys/bus/pci/devices/$1" ]; }
-plug() { qmp device_add '{"driver": "nvme", "id": "nvme1", "bus": "slot1", "drive": "drive1",
-  "serial": "'"$1"'", "max_ioqpairs": "8"}'; }
+# QEMU lets go of a drive a moment later than its guest.
+plug() {
+  wait_until 30 qmp device_add '{"driver": "nvme", "id": "nvme1", "bus": "slot1",
+    "drive": "drive1", "serial": "'"$1"'", "max_ioqpairs": "8"}'
+}
 plug_and_probe() {
   wait_until 60 drive_gone "$1" && plug "$2" && wait_until 60 has_driver "$1" nvme
 }
@@ -263,7 +266,7 @@ if [ -z "${VM_BRIEF-}" ]; then
   check "attach to give up soon" attach -t pcie -a "$other" --hotplug -l 1
   check "the drive is pulled out again" qmp device_del '{"id": "nvme1"}'
   check "the controller is given up at last" wait_until 60 has_state failed
-  check "the drive is put back again" wait_until 30 plug VM1
+  check "the drive is put back again" plug VM1
   check "it is attached again" wait_until 60 has_state live
   devices=("$(nvublk list -o json | jq -r '.devices[0].device')")
   check "fio verifies on what was attached by itself" verify_with_fio "${devices[0]}"
