@@ -1,13 +1,12 @@
 #include "engine/shard.h"
 
 #include <future>
-#include <span>
 
 #include <pthread.h>
-#include <sched.h>
 #include <sys/prctl.h>
 
 #include "engine/check.h"
+#include "engine/cpus.h"
 
 namespace nvublk {
 
@@ -15,18 +14,6 @@ namespace {
 
 thread_local Shard* current_shard = nullptr;
 thread_local bool thread_sealed = false;
-
-void keep_current_thread_on(std::span<const int> cpus) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (const int cpu : cpus) {
-    if (cpu >= 0 && cpu < CPU_SETSIZE) {
-      CPU_SET(static_cast<unsigned>(cpu), &set);
-    }
-  }
-  // A CPU that went offline is no reason to fail: the thread then runs where the kernel puts it.
-  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-}
 
 // What the thread will use of its stack is in memory before it serves anybody: a page fault later
 // might have to wait for what we serve.

@@ -4,12 +4,15 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <span>
 #include <thread>
+#include <vector>
 
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "engine/check.h"
+#include "engine/cpus.h"
 #include "engine/fd.h"
 
 namespace nvublk {
@@ -36,20 +39,32 @@ Duration measure_wake_time() {
   const UniqueFd there(::eventfd(0, EFD_CLOEXEC));
   const UniqueFd back(::eventfd(0, EFD_CLOEXEC));
   CHECK(there && back);
-  std::thread other([&] {
+  // Where both are on one CPU, waking up is no more than a switch between them.
+  const std::vector<int> cpus = usable_cpus();
+  const auto keep_on = [&cpus](std::size_t i) {
+    if (cpus.size() > 1) {
+      keep_current_thread_on(std::span(cpus).subspan(i, 1));
+    }
+  };
+  std::thread answers([&] {
+    keep_on(0);
     for (std::size_t i = 0; i < kRounds; i++) {
       wait(there);
       wake(back);
     }
   });
   std::array<Duration, kRounds> rounds{};
-  for (Duration& round : rounds) {
-    const Instant began = Clock::now();
-    wake(there);
-    wait(back);
-    round = Clock::now() - began;
-  }
-  other.join();
+  std::thread asks([&] {
+    keep_on(cpus.size() / 2);
+    for (Duration& round : rounds) {
+      const Instant began = Clock::now();
+      wake(there);
+      wait(back);
+      round = Clock::now() - began;
+    }
+  });
+  asks.join();
+  answers.join();
   const auto median = rounds.begin() + kRounds / 2;
   std::ranges::nth_element(rounds, median);
   return *median / 2;  // a round has two wake-ups

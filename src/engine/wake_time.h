@@ -7,8 +7,8 @@
 
 namespace nvublk {
 
-/// The time from waking a thread to its first instruction: the median of some rounds between the
-/// calling thread and one of its own. Takes milliseconds.
+/// The time from waking a thread on another CPU to its first instruction: the median of some rounds
+/// between two threads of its own. Takes milliseconds.
 Duration measure_wake_time();
 
 }  // namespace nvublk

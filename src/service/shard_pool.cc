@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include <sched.h>
-
+#include "engine/cpus.h"
 #include "engine/wake_time.h"
 
 namespace nvublk::service {
@@ -14,20 +13,6 @@ namespace {
 constexpr unsigned kMaxDefaultShards = 8;
 /// The id of the control shard; I/O shards count from 0.
 constexpr unsigned kControlShardId = ~0U;
-
-std::vector<int> usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::vector<int> cpus;
-  if (::sched_getaffinity(0, sizeof(set), &set) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-      if (CPU_ISSET(static_cast<unsigned>(cpu), &set)) {
-        cpus.push_back(cpu);
-      }
-    }
-  }
-  return cpus;
-}
 
 }  // namespace
 
