@@ -18,4 +18,5 @@
 #include "nvme/spec/status.h"
 #include "nvme/spec/tcp_pdu.h"
 #include "nvme/spec/text.h"
+#include "nvme/spec/tls.h"
 #include "nvme/spec/zoned.h"
