@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -41,6 +42,7 @@ struct CommandLine {
   std::vector<std::string> namespaces;
   std::vector<std::string> dhchap_keys;
   std::vector<std::string> dhchap_ctrl_keys;
+  std::string tls_key;
   std::string dhchap_hash = "sha256";
   std::string dhchap_group = "null";
   std::vector<std::uint16_t> retry_delays;
@@ -114,6 +116,8 @@ void add_options(CLI::App& app, CommandLine& line) {
       ->capture_default_str();
   app.add_option("--dhchap-dhgroup", line.dhchap_group, "the group that is preferred")
       ->capture_default_str();
+  app.add_option("--tls-key", line.tls_key,
+                 "NVMeTLSkey-1:...: hosts have to use TLS 1.3, with this key");
   app.add_option("--control", options.control_path, "a Unix socket for 'nvublk-target ctl'");
   app.add_option("--threads", options.threads, "how many threads serve")->capture_default_str();
   add_limits(app, options);
@@ -147,6 +151,11 @@ std::string complete_keys(CommandLine& line) {
   const auto group = nvublk::target::parse_dhchap_group(line.dhchap_group);
   if (!group) return "--dhchap-dhgroup " + line.dhchap_group + ": " + group.error().text;
   options.dhchap = {*hash, *group};
+  if (!line.tls_key.empty()) {
+    auto key = nvublk::target::TlsKey::parse(line.tls_key);
+    if (!key) return "--tls-key: " + key.error().text;
+    options.tls_key = std::move(*key);
+  }
   return {};
 }
 

@@ -16,7 +16,7 @@ namespace {
 /// Large enough for many capsules with data, and for any PDU that is handled as a whole.
 constexpr std::size_t kBufferBytes = 512u << 10;
 constexpr std::size_t kMostEntries = 1024;
-/// How long a host has for ICReq and Connect.
+/// How long a host has for TLS, ICReq and Connect.
 constexpr std::chrono::seconds kHandshakeTime{30};
 
 }  // namespace
@@ -28,7 +28,12 @@ Connection::Connection(Worker& worker, Subsystem& subsystem, int fd, ListenAddre
       fd_(fd),
       queue_(subsystem, worker.namespaces(), worker.stats(), std::move(local)),
       writer_(output_, negotiated_, subsystem.faults()),
-      buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(kBufferBytes)) {}
+      buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(kBufferBytes)) {
+  if (subsystem.tls() != nullptr) {
+    tls_ = std::make_unique<TlsSession>(*subsystem.tls(), fd);
+    phase_ = Phase::kSecure;
+  }
+}
 
 Connection::~Connection() {
   if (fd_ >= 0) ::close(fd_);
@@ -58,6 +63,7 @@ void Connection::close() {
   if (deadline_) worker_.cancel(*deadline_);
   if (keep_alive_timer_) worker_.cancel(*keep_alive_timer_);
   worker_.unwatch(fd_);
+  if (tls_) tls_->end();
   ::close(fd_);
   fd_ = -1;
   output_.clear();
@@ -87,6 +93,10 @@ void Connection::on_ready(std::uint32_t events) {
     close();
     return;
   }
+  if (phase_ == Phase::kSecure) {
+    secure();
+    return;
+  }
   if ((events & EPOLLOUT) != 0) {
     flush();
     // Input may wait that was not processed because there was too much output.
@@ -102,6 +112,42 @@ void Connection::on_ready(std::uint32_t events) {
       receive();
     }
   }
+  // The socket does not tell of what was received as a part of a record.
+  while (more_in_record() && receive()) {
+  }
+}
+
+bool Connection::more_in_record() const {
+  return tls_ && (phase_ == Phase::kInitialize || phase_ == Phase::kLive) && tls_->pending() &&
+         output_.pending_bytes() <= kOutputHighWater;
+}
+
+void Connection::secure() {
+  const TlsSession::Progress progress = tls_->accept();
+  if (progress == TlsSession::Progress::kFailed) {
+    // What is wrong, the host has been told: it is for it to close.
+    phase_ = Phase::kTerminating;
+    start_deadline(kTerminationTime);
+    shutdown(fd_, SHUT_WR);
+  } else if (progress == TlsSession::Progress::kDone) {
+    phase_ = Phase::kInitialize;
+    queue_.set_secure_names(tls_->share().hostnqn, tls_->share().subnqn);
+  }
+  const bool blocked = progress == TlsSession::Progress::kAgain && tls_->wants_to_write();
+  watched_ = EPOLLIN | (blocked ? static_cast<std::uint32_t>(EPOLLOUT) : 0u);
+  worker_.rewatch(fd_, watched_, this);
+}
+
+ssize_t Connection::receive_into(std::span<const iovec> entries) {
+  return tls_ ? tls_->read(entries) : readv(fd_, entries.data(), static_cast<int>(entries.size()));
+}
+
+ssize_t Connection::send_from(std::span<iovec> entries) {
+  if (tls_) return tls_->write(entries);
+  msghdr message{};
+  message.msg_iov = entries.data();
+  message.msg_iovlen = entries.size();
+  return sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void Connection::receive_to_nowhere() {
@@ -109,10 +155,11 @@ void Connection::receive_to_nowhere() {
   if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) close();
 }
 
-void Connection::receive() {
+// Whether there was something.
+bool Connection::receive() {
   if (subsystem_.faults().present(FaultKind::kBlackHole, admin())) {
     receive_to_nowhere();
-    return;
+    return false;
   }
   if (begin_ != 0) {
     std::copy(buffer_.get() + begin_, buffer_.get() + end_, buffer_.get());
@@ -127,14 +174,14 @@ void Connection::receive() {
     entries[used++] = {incoming_->buffer.get() + incoming_offset_, direct};
   }
   if (end_ < kBufferBytes) entries[used++] = {buffer_.get() + end_, kBufferBytes - end_};
-  if (used == 0) return;
-  const ssize_t got = readv(fd_, entries.data(), static_cast<int>(used));
+  if (used == 0) return false;
+  const ssize_t got = receive_into(std::span(entries).first(used));
   worker_.stats().receives.add();
   if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
     close();
-    return;
+    return false;
   }
-  if (got < 0) return;
+  if (got < 0) return false;
   const auto length = static_cast<std::size_t>(got);
   worker_.stats().bytes_received.add(length);
   const std::size_t placed = std::min(length, direct);
@@ -148,6 +195,7 @@ void Connection::receive() {
   end_ += length - placed;
   process();
   if (phase_ != Phase::kClosed) flush();
+  return true;
 }
 
 std::size_t Connection::send_limit() const {
@@ -162,10 +210,7 @@ void Connection::flush() {
         byte_limit_ = bytes_sent_ + *limit;
       }
     }
-    msghdr message{};
-    message.msg_iov = entries.data();
-    message.msg_iovlen = output_.gather(entries, send_limit());
-    const ssize_t sent = sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = send_from(std::span(entries).first(output_.gather(entries, send_limit())));
     worker_.stats().sends.add();
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;

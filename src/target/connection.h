@@ -1,7 +1,7 @@
 #pragma once
 
-// One NVMe/TCP connection: the socket, the PDUs, and the queue they carry. Worker-affine, but for
-// what QueueOwner has.
+// One NVMe/TCP connection: the socket, TLS where the target demands it, the PDUs, and the queue
+// they carry. Worker-affine, but for what QueueOwner has.
 
 #include <bitset>
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include "target/pdu_writer.h"
 #include "target/queue.h"
 #include "target/queue_owner.h"
+#include "target/tls_session.h"
 #include "target/transfers.h"
 #include "target/worker.h"
 
@@ -41,19 +42,26 @@ class Connection final : public QueueOwner,
 
  private:
   enum class Phase : std::uint8_t {
-    kInitialize,   ///< ICReq comes first
+    kSecure,       ///< TLS comes first, where it is demanded
+    kInitialize,   ///< ICReq comes then
     kLive,         ///< capsules and data
     kTerminating,  ///< a termination request was sent; what comes is thrown away
     kClosed,
   };
   enum class Step : std::uint8_t { kAgain, kNeedMore, kStop };
 
+  /// How long a host has for closing the connection after a termination request or an alert.
+  static constexpr std::chrono::seconds kTerminationTime{5};
   /// While so many bytes wait to go out, no more commands are taken.
   static constexpr std::size_t kOutputHighWater = 8u << 20;
 
   // connection.cc: the socket
-  void receive();
+  void secure();
+  bool receive();
   void receive_to_nowhere();
+  ssize_t receive_into(std::span<const iovec> entries);
+  ssize_t send_from(std::span<iovec> entries);
+  bool more_in_record() const;
   void flush();
   void update_watch();
   std::size_t send_limit() const;
@@ -84,6 +92,7 @@ class Connection final : public QueueOwner,
   Subsystem& subsystem_;
   const Options& options_;
   int fd_;
+  std::unique_ptr<TlsSession> tls_;  ///< null: none
   Phase phase_ = Phase::kInitialize;
   Negotiated negotiated_;
   Queue queue_;

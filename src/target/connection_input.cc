@@ -22,8 +22,6 @@ constexpr std::uint8_t kInCapsuleSgl =
     SglDescriptor::make_identifier(SglType::kDataBlock, SglSubtype::kOffset);
 constexpr std::uint8_t kTransportSgl =
     SglDescriptor::make_identifier(SglType::kTransportDataBlock, SglSubtype::kTransportA);
-/// How long a host has for closing the connection after a termination request.
-constexpr std::chrono::seconds kTerminationTime{5};
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "nvme/spec/text.h"
+#include "nvme/spec/tls.h"
 #include "target/queue.h"
 
 namespace nvublk::target {
@@ -169,6 +170,10 @@ std::vector<std::uint8_t> Queue::discovery_log() {
     entry.subtype = static_cast<std::uint8_t>(type);
     const bool no_flow_control = subsystem_.options().sq_flow_control_disable;
     entry.treq = no_flow_control ? 1u << 2 : 0;
+    if (subsystem_.tls() != nullptr && type == SubsystemType::kNvme) {
+      entry.treq |= kSecureChannelRequired;
+      entry.tsas[0] = static_cast<std::uint8_t>(SecurityType::kTls13);
+    }
     entry.portid = portid++;
     entry.cntlid = kCntlidDynamic;
     entry.asqsz = std::uint16_t{32};

@@ -10,6 +10,7 @@
 
 #include "engine/error.h"
 #include "target/dhchap_key.h"
+#include "target/tls_key.h"
 
 namespace nvublk::target {
 
@@ -56,6 +57,7 @@ struct Options {
   std::vector<std::string> allowed_hosts;       ///< host NQNs; empty: any
   std::vector<DhchapHostOptions> dhchap_hosts;  ///< hosts that have to authenticate themselves
   DhchapPreference dhchap;
+  TlsKey tls_key;  ///< if there is one, hosts have to use TLS, and know it
   std::vector<NamespaceOptions> namespaces;
   std::string control_path;  ///< Unix socket; empty: none
   unsigned threads = 1;

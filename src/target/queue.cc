@@ -164,6 +164,12 @@ Reply Queue::connect(const Sqe& sqe, Bytes data) {
   if (!terminated(connect_data.hostnqn)) {
     return invalid_parameter(offsetof(ConnectData, hostnqn), true);
   }
+  if (secure_names_ && secure_names_->first != raw_text(connect_data.hostnqn)) {
+    return Reply::error(FabricsStatus::kInvalidHost);
+  }
+  if (secure_names_ && secure_names_->second != raw_text(connect_data.subnqn)) {
+    return invalid_parameter(offsetof(ConnectData, subnqn), true);
+  }
   const std::uint32_t entries = command.queue_entries();
   if (entries < 2 || entries > subsystem_.options().queue_entries) {
     return invalid_parameter(offsetof(ConnectCommand, sqsize), false);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nvme/spec/cqe.h"
@@ -31,6 +32,10 @@ class Queue {
       : subsystem_(subsystem), namespaces_(namespaces), stats_(stats), local_(std::move(local)) {}
 
   void set_owner(std::weak_ptr<QueueOwner> owner) { owner_ = std::move(owner); }
+  /// By which names the host knows the key of TLS: Connect has to have the same.
+  void set_secure_names(std::string hostnqn, std::string subnqn) {
+    secure_names_.emplace(std::move(hostnqn), std::move(subnqn));
+  }
 
   bool connected() const { return controller_ != nullptr; }
   bool is_admin() const { return qid_ == 0; }
@@ -150,6 +155,7 @@ class Queue {
   WorkerStats& stats_;
   const ListenAddress local_;
   std::weak_ptr<QueueOwner> owner_;
+  std::optional<std::pair<std::string, std::string>> secure_names_;  ///< of host and subsystem
   std::shared_ptr<Controller> controller_;
   std::optional<Authentication> authentication_;  ///< of a host that has a key
   std::uint16_t qid_ = 0;

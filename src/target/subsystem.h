@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,16 +18,20 @@
 #include "target/namespace.h"
 #include "target/options.h"
 #include "target/stats.h"
+#include "target/tls_server.h"
 
 namespace nvublk::target {
 
 class Subsystem {
  public:
-  explicit Subsystem(Options options)
-      : options_(std::move(options)), namespaces_(options_.subnqn) {}
+  explicit Subsystem(Options options) : options_(std::move(options)), namespaces_(options_.subnqn) {
+    if (!options_.tls_key.empty()) tls_.emplace(options_.tls_key, options_.subnqn);
+  }
 
   const Options& options() const { return options_; }
   FaultTable& faults() { return faults_; }
+  /// Null if connections are without TLS.
+  const TlsServer* tls() const { return tls_ ? &*tls_ : nullptr; }
   const NamespaceTable& namespaces() const { return namespaces_; }
 
   Result<std::uint32_t> add_namespace(const NamespaceOptions& options);
@@ -67,6 +72,7 @@ class Subsystem {
   void announce_discovery_log();
 
   const Options options_;
+  std::optional<TlsServer> tls_;
   NamespaceTable namespaces_;
   FaultTable faults_;
   std::vector<ListenAddress> listening_;
