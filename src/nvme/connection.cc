@@ -7,7 +7,11 @@ namespace nvublk::nvme {
 Result<std::shared_ptr<Connection>> Connection::begin(Shard& shard, const TransportMaker& maker,
                                                       const ControllerOptions& options,
                                                       ControllerListener* listener) {
-  auto transport = maker(options.transport);
+  auto wanted = transport_options(options);
+  if (!wanted) {
+    return std::unexpected(std::move(wanted.error()));
+  }
+  auto transport = maker(*wanted);
   if (!transport) {
     return std::unexpected(std::move(transport.error()));
   }

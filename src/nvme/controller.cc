@@ -50,6 +50,11 @@ Result<std::unique_ptr<Controller>> Controller::create(const ShardSet& shards,
   if (Status status = check(options); !status) {
     return std::unexpected(std::move(status.error()));
   }
+  if (!options.tls_key.empty() && !transport->limits().tls) {
+    return fail(ErrorCode::kInvalidArgument,
+                "there is a TLS key, but the transport was made without it: make it of "
+                "transport_options()");
+  }
   ControllerOptions clamped = options;
   if (clamped.name.empty()) {
     clamped.name = name_of(clamped.transport.id);

@@ -67,6 +67,23 @@ std::optional<TimeoutAction> timeout_action_from_name(std::string_view name) {
   return std::nullopt;
 }
 
+Result<TransportOptions> transport_options(const ControllerOptions& options) {
+  TransportOptions transport = options.transport;
+  if (options.tls_key.empty()) {
+    return transport;
+  }
+  if (transport.id.trtype != Trtype::kTcp) {
+    return fail(ErrorCode::kInvalidArgument, "TLS (--tls-key) is for TCP (-t tcp)");
+  }
+  Result<TlsPsk> psk =
+      options.tls_key.psk(options.host.nqn, transport.id.subnqn, options.tls_identity_version);
+  if (!psk) {
+    return std::unexpected(std::move(psk.error()));
+  }
+  transport.tls = *psk;
+  return transport;
+}
+
 Status check_policy(const ControllerOptions& options) {
   if (options.keep_alive.count() < 0) {
     return refuse("the keep alive timeout is negative");

@@ -10,6 +10,7 @@
 #include "engine/time.h"
 #include "nvme/dhchap_key.h"
 #include "nvme/nqn.h"
+#include "nvme/tls_key.h"
 #include "nvme/transport.h"
 
 namespace nvublk::nvme {
@@ -89,8 +90,17 @@ struct ControllerOptions {
   std::vector<spec::DhchapGroup> dhchap_dhgroups{
       spec::DhchapGroup::kFfdhe8192, spec::DhchapGroup::kFfdhe6144, spec::DhchapGroup::kFfdhe4096,
       spec::DhchapGroup::kFfdhe3072, spec::DhchapGroup::kFfdhe2048, spec::DhchapGroup::kNull};
+  /// TCP: by which all connections are encrypted, and the target proves that it knows it, too (TLS
+  /// 1.3, with a key exchange). Empty: no TLS. [TCP 1.1 §3.6.1]
+  TlsKey tls_key;
+  /// How the target is told which key that is: 0 by names only, as SPDK does, and nvme-cli unless
+  /// told otherwise; 1 with a digest of the key, too. It has to know the key by the same.
+  unsigned tls_identity_version = 0;
 };
 
+/// ControllerOptions::transport with what follows from the others: what connections share by
+/// `tls_key`. Fails when that cannot be, or for another transport than TCP.
+Result<TransportOptions> transport_options(const ControllerOptions& options);
 /// Whether the times of `options` and what they say to do make sense together; the error says why
 /// they do not.
 Status check_policy(const ControllerOptions& options);

@@ -106,6 +106,11 @@ ControllerStatus Controller::Impl::status() const {
   status.options = used_;
   status.options.dhchap_key = {};
   status.options.dhchap_ctrlr_key = {};
+  status.options.tls_key = {};
+  if (!options_.tls_key.empty() && profile_.vs.raw != 0) {
+    // The only one that was offered.
+    status.tls_cipher = tls_cipher_name(options_.tls_key.cipher_hash());
+  }
   if (authenticated_) {
     status.authentication = {std::string(dhchap_hash_name(authenticated_->hash)),
                              std::string(dhchap_group_name(authenticated_->group)),

@@ -112,8 +112,9 @@ struct ControllerStatus {
   std::uint64_t keep_alive_ms = 0;  ///< as granted; 0: none
   bool sq_flow_control_disabled = false;               ///< completions carry no SQ head pointer
   std::optional<AuthenticationStatus> authentication;  ///< none: it was not
-  std::vector<QueueStatus> queues;                     ///< the admin queue first
-  std::vector<NamespaceStatus> namespaces;             ///< those of Controller::namespaces()
+  std::string tls_cipher;  ///< "TLS_AES_128_GCM_SHA256"; empty: no TLS, or not connected yet
+  std::vector<QueueStatus> queues;          ///< the admin queue first
+  std::vector<NamespaceStatus> namespaces;  ///< those of Controller::namespaces()
 };
 
 }  // namespace nvublk::nvme

@@ -96,6 +96,7 @@ struct TransportLimits {
   /// place. With PRPs it is that of the list which there would be with SGLs.
   std::uint32_t max_segments = 0;
   bool separate_metadata = false;  ///< a command may have metadata in a buffer of its own
+  bool tls = false;                ///< all that goes over it is encrypted by a shared key
   PciIds pci;                      ///< of the controller's own function
 };
 

@@ -6,6 +6,7 @@
 
 #include "engine/error.h"
 #include "engine/time.h"
+#include "nvme/tls_key.h"
 #include "nvme/transport_id.h"
 
 namespace nvublk::nvme {
@@ -25,7 +26,10 @@ struct TransportOptions {
   bool shared_receive_queue = false;
   /// TCP: a CRC32C over the header of each PDU, asked for when connecting.
   bool header_digest = false;
-  bool data_digest = false;        ///< TCP: a CRC32C over the data of each PDU, likewise
+  bool data_digest = false;  ///< TCP: a CRC32C over the data of each PDU, likewise
+  /// TCP: what connections share with the target; empty: no TLS. transport_options() makes it of
+  /// ControllerOptions::tls_key.
+  TlsPsk tls;
   bool controller_memory = false;  ///< PCIe: submission queues in the controller's own memory
                                    ///< (CMB), where it has some
   Duration connect_timeout = seconds(5);  ///< for each step of connecting a queue

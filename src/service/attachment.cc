@@ -50,7 +50,11 @@ Status Attachment::make_controller() {
     // The kernel's driver has it when it is back.
     options.transport.before_open = PciLease::taking(options.transport.id);
   }
-  auto transport = nvme::make_transport(options.transport);
+  auto wanted = nvme::transport_options(options);
+  if (!wanted) {
+    return std::unexpected(std::move(wanted.error()));
+  }
+  auto transport = nvme::make_transport(*wanted);
   if (!transport) {
     return std::unexpected(std::move(transport.error()));
   }

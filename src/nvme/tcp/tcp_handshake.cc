@@ -11,6 +11,40 @@ namespace nvublk::nvme::tcp {
 
 namespace {
 
+constexpr char kTlsStep[] = "TLS handshake";
+
+// Alerts by which a target says that it does not want the key or does not know it. [RFC 8446 §6.2]
+constexpr std::uint8_t kHandshakeFailure = 40;
+constexpr std::uint8_t kIllegalParameter = 47;
+constexpr std::uint8_t kAccessDenied = 49;
+constexpr std::uint8_t kDecryptError = 51;
+constexpr std::uint8_t kProtocolVersion = 70;
+constexpr std::uint8_t kUnknownPskIdentity = 115;
+
+// What to make of an alert.
+std::string alert_advice(std::uint8_t alert, const TlsPsk& psk) {
+  switch (alert) {
+    case kIllegalParameter:
+    case kDecryptError:
+      return "; is --tls-key the key that the target has for '" + psk.identity() + "'?";
+    case kHandshakeFailure:
+    case kAccessDenied:
+    case kUnknownPskIdentity:
+      return "; it seems to have no key for '" + psk.identity() +
+             "': are the NQNs, the kind of key and --tls-identity-version right?";
+    case kProtocolVersion:
+      return "; it must have TLS 1.3";
+    default:
+      return "";
+  }
+}
+
+// Whether a peer that expects TLS has complained of what is none. [RFC 8446 §5.1]
+bool is_tls_alert(std::span<const std::byte> answer) {
+  return answer.size() >= 3 && answer[0] == std::byte{21} && answer[1] == std::byte{3} &&
+         answer[2] <= std::byte{4};
+}
+
 // What to make of a connect() that failed.
 std::string connect_advice(int error_number) {
   switch (error_number) {
@@ -62,6 +96,7 @@ std::span<const TcpHandshake::Row> TcpHandshake::rows() const {
   using H = TcpHandshake;
   static constexpr std::array kRows = {
       Row{"TCP connect", "TCP 1.1 §3.1", &H::limit, &H::begin_connect, &H::end_connect},
+      Row{kTlsStep, "TCP 1.1 §3.6.1", &H::limit, &H::begin_tls, &H::end_tls},
       Row{"ICReq", "TCP 1.1 §3.6.2.2", &H::limit, &H::begin_send, &H::end_send},
       Row{"ICResp", "TCP 1.1 §3.6.2.3", &H::limit, &H::begin_receive, &H::end_receive},
   };
@@ -89,6 +124,9 @@ std::optional<HandshakeAction> TcpHandshake::begin_send() {
 
 StepNext TcpHandshake::end_connect(const HandshakeOutcome& outcome) {
   if (outcome.error_number == 0) {
+    if (tls_ != nullptr) {
+      tls_->advance();
+    }
     return StepNext::next();
   }
   Error error = Error::from_errno(outcome.error_number, "cannot connect to " + options_.peer);
@@ -101,8 +139,67 @@ StepNext TcpHandshake::lost(int error_number) const {
       Error::from_errno(error_number, "the connection to " + options_.peer + " broke"));
 }
 
+StepNext TcpHandshake::closed(std::string_view question) const {
+  return StepNext::fail(Error::make(
+      ErrorCode::kDisconnected,
+      options_.peer + " accepted the connection and closed it at once; " + std::string(question)));
+}
+
 StepNext TcpHandshake::refuse(std::string text) const {
   return StepNext::fail(Error::make(ErrorCode::kProtocol, options_.peer + ": " + std::move(text)));
+}
+
+std::optional<HandshakeAction> TcpHandshake::begin_tls() {
+  if (tls_ == nullptr) {
+    return std::nullopt;
+  }
+  tls_sends_ = tls_->has_output();
+  return tls_sends_ ? HandshakeAction::kTlsSend : HandshakeAction::kTlsReceive;
+}
+
+StepNext TcpHandshake::end_tls(const HandshakeOutcome& outcome) {
+  if (outcome.error_number != 0) {
+    return lost(outcome.error_number);
+  }
+  if (tls_sends_) {
+    tls_->sent(tls_->output().iov_len);
+  } else if (outcome.bytes == 0) {
+    return closed("does it have TLS at this port, and a key for '" + tls_->psk().identity() + "'?");
+  } else {
+    tls_->received(outcome.bytes);
+    tls_->advance();
+  }
+  if (tls_->state() == TlsChannel::State::kFailed) {
+    return tls_failed();
+  }
+  return tls_->state() == TlsChannel::State::kOpen && !tls_->has_output()
+             ? StepNext::next()
+             : StepNext::repeat(Duration::zero());
+}
+
+StepNext TcpHandshake::tls_failed() const {
+  const auto failed = [](ErrorCode code, std::string text) {
+    return StepNext::fail(Error::make(code, std::move(text)));
+  };
+  switch (tls_->fault()) {
+    case TlsChannel::Fault::kAlert:
+      return failed(ErrorCode::kPermission, options_.peer + " ended TLS with the alert '" +
+                                                tls_->reason() + "'" +
+                                                alert_advice(tls_->alert(), tls_->psk()));
+    case TlsChannel::Fault::kNoKey:
+      return failed(ErrorCode::kPermission, options_.peer + " does not use the key for '" +
+                                                tls_->psk().identity() + "': " + tls_->reason() +
+                                                "; does it have that key?");
+    case TlsChannel::Fault::kNotTls:
+      return failed(ErrorCode::kProtocol, "the peer at " + options_.peer +
+                                              " does not speak TLS (it answered " +
+                                              excerpt(tls_->first_bytes()) +
+                                              "); set it up there, or connect without --tls-key");
+    case TlsChannel::Fault::kOther:
+    case TlsChannel::Fault::kNone:
+      break;
+  }
+  return failed(ErrorCode::kProtocol, "TLS with " + options_.peer + " failed: " + tls_->reason());
 }
 
 StepNext TcpHandshake::end_send(const HandshakeOutcome& outcome) {
@@ -117,9 +214,11 @@ StepNext TcpHandshake::end_receive(const HandshakeOutcome& outcome) {
     if (answered_ > 0) {
       return foreign();
     }
-    return StepNext::fail(Error::make(
-        ErrorCode::kDisconnected,
-        options_.peer + " accepted the connection and closed it at once; is it an NVMe/TCP port?"));
+    if (tls_ != nullptr && tls_->state() == TlsChannel::State::kFailed) {
+      return tls_failed();
+    }
+    return closed(tls_ != nullptr ? "is it an NVMe/TCP port?"
+                                  : "is it an NVMe/TCP port, or does it want TLS (--tls-key)?");
   }
   answered_ += outcome.bytes;
   CHECK(answered_ <= answer_.size());
@@ -135,6 +234,10 @@ StepNext TcpHandshake::foreign() const {
 
 StepNext TcpHandshake::check_answer() {
   spec::CommonHeader ch;
+  if (is_tls_alert(std::span(answer_).first(answered_))) {
+    return StepNext::fail(Error::make(ErrorCode::kPermission,
+                                      options_.peer + " wants TLS; give its key with --tls-key"));
+  }
   if (answered_ < sizeof(ch)) {
     return StepNext::repeat(Duration::zero());
   }
@@ -209,7 +312,8 @@ Error TcpHandshake::explained_error() const {
         " from " + options_.peer + "; is the address right, or does a firewall drop it?";
   } else {
     explained.text = options_.peer + " accepted the connection, then gave " + explained.text +
-                     "; is it an NVMe/TCP port?";
+                     (explained.step == kTlsStep ? "; does it have TLS at this port?"
+                                                 : "; is it an NVMe/TCP port?");
   }
   return explained;
 }

@@ -11,13 +11,25 @@
 
 namespace nvublk::nvme::tcp {
 
+namespace {
+
+// How much is sealed, and opened, at a time.
+constexpr std::size_t kAdminRecordBytes = 32 * 1024;
+constexpr std::size_t kIoRecordBytes = 256 * 1024;
+
+}  // namespace
+
 TcpQueue::TcpQueue(Shard& shard, const Options& options, RequestTable& requests,
                    QueueTransportSink& sink)
     : shard_(shard),
       reactor_(shard.reactor()),
       options_(options),
       sink_(sink),
-      handshake_(options.handshake),
+      tls_(options.tls == nullptr
+               ? nullptr
+               : std::make_unique<TlsChannel>(
+                     *options.tls, options.queue.qid == 0 ? kAdminRecordBytes : kIoRecordBytes)),
+      handshake_(options.handshake, tls_.get()),
       runner_(reactor_, handshake_, *this),
       session_(options.queue, requests, sink),
       socket_(reactor_, *this),
@@ -77,6 +89,10 @@ void TcpQueue::flush() {
   if (state_ != State::kConnected || socket_.sending()) {
     return;
   }
+  if (tls_) {
+    flush_sealed();
+    return;
+  }
   const std::span<iovec> pieces = session_.build_send();
   if (pieces.empty()) {
     return;
@@ -100,23 +116,57 @@ void TcpQueue::disconnect(Error reason) {
 // --- Connecting
 
 void TcpQueue::perform(TcpHandshake& handshake, const HandshakeAction& action) {
+  handshake_action_ = action;
   switch (action) {
     case HandshakeAction::kConnect:
       socket_.connect();
       return;
+    case HandshakeAction::kTlsSend:
+      send_in_handshake(tls_->output());
+      return;
+    case HandshakeAction::kTlsReceive:
+      receive_in_handshake(tls_->receive_space());
+      return;
     case HandshakeAction::kSend: {
-      const std::span<std::byte> request = handshake.ic_req();
-      handshake_piece_ = {request.data(), request.size()};
-      socket_.send(std::span(&handshake_piece_, 1));
+      iovec request{handshake.ic_req().data(), handshake.ic_req().size()};
+      if (tls_) {
+        tls_->encrypt(std::span(&request, 1));
+        request = tls_->output();
+      }
+      send_in_handshake(request);
       return;
     }
     case HandshakeAction::kReceive: {
       const std::span<std::byte> space = handshake.receive_space();
-      handshake_piece_ = {space.data(), space.size()};
-      socket_.receive(std::span(&handshake_piece_, 1), true);
+      receive_in_handshake(tls_ ? tls_->receive_space() : iovec{space.data(), space.size()});
       return;
     }
   }
+}
+
+void TcpQueue::send_in_handshake(iovec piece) {
+  handshake_piece_ = piece;
+  socket_.send(std::span(&handshake_piece_, 1));
+}
+
+void TcpQueue::receive_in_handshake(iovec space) {
+  handshake_piece_ = space;
+  socket_.receive(std::span(&handshake_piece_, 1), true);
+}
+
+// What comes after the TLS handshake is opened for the machine; a record may be without data.
+void TcpQueue::received_in_handshake(std::int32_t result) {
+  if (tls_ && handshake_action_ == HandshakeAction::kReceive && result > 0) {
+    tls_->received(static_cast<std::size_t>(result));
+    const std::span<std::byte> space = handshake_.receive_space();
+    const iovec piece{space.data(), space.size()};
+    result = static_cast<std::int32_t>(tls_->decrypt(std::span(&piece, 1)));
+    if (result == 0 && tls_->state() == TlsChannel::State::kOpen) {
+      receive_in_handshake(tls_->receive_space());
+      return;
+    }
+  }
+  finish_handshake_action(result);
 }
 
 void TcpQueue::finish_handshake_action(std::int32_t result) {
@@ -144,13 +194,17 @@ void TcpQueue::ended(TcpHandshake& handshake) {
 // --- Connected
 
 void TcpQueue::receive(bool likely_empty) {
+  if (tls_) {
+    receive_records(likely_empty);
+    return;
+  }
   socket_.receive(session_.receive_slices(), likely_empty);
 }
 
 void TcpQueue::on_socket_received(std::int32_t result, bool more) {
   switch (state_) {
     case State::kConnecting:
-      finish_handshake_action(result);
+      received_in_handshake(result);
       return;
     case State::kConnected:
     case State::kDraining:
@@ -169,7 +223,7 @@ void TcpQueue::on_socket_received(std::int32_t result, bool more) {
 }
 
 void TcpQueue::received(std::size_t bytes, bool more) {
-  if (const std::optional<PduFault> fault = session_.received(bytes)) {
+  if (const std::optional<PduFault> fault = tls_ ? open_records(bytes) : session_.received(bytes)) {
     terminate(*fault);
     return;
   }
@@ -181,9 +235,69 @@ void TcpQueue::received(std::size_t bytes, bool more) {
   }
 }
 
+void TcpQueue::receive_records(bool likely_empty) {
+  if (tls_->state() != TlsChannel::State::kOpen) {
+    close(state_ == State::kDraining ? std::move(reason_) : tls_ended());
+    return;
+  }
+  received_piece_ = tls_->receive_space();
+  socket_.receive(std::span(&received_piece_, 1), likely_empty);
+}
+
+std::optional<PduFault> TcpQueue::open_records(std::size_t bytes) {
+  tls_->received(bytes);
+  while (state_ == State::kConnected || state_ == State::kDraining) {
+    const std::size_t opened = tls_->decrypt(session_.receive_slices());
+    if (opened == 0) {
+      break;
+    }
+    if (const std::optional<PduFault> fault = session_.received(opened)) {
+      return fault;
+    }
+  }
+  return std::nullopt;
+}
+
+// A batch may be more than is sealed at a time; then the rest follows when that has left.
+void TcpQueue::flush_sealed() {
+  const std::span<iovec> pieces = session_.build_send();
+  if (pieces.empty()) {
+    return;
+  }
+  if (!tls_->has_output()) {
+    sealed_bytes_ = tls_->encrypt(pieces);
+    if (tls_->state() == TlsChannel::State::kFailed) {
+      close(tls_ended());
+      return;
+    }
+  }
+  std::size_t built = 0;
+  for (const iovec& piece : pieces) {
+    built += piece.iov_len;
+  }
+  sealed_piece_ = tls_->output();
+  if (sealed_bytes_ < built || session_.has_more()) {
+    socket_.send(std::span(&sealed_piece_, 1));
+  } else {
+    socket_.send_quietly(std::span(&sealed_piece_, 1));
+  }
+}
+
+// `bytes` have left: how many of the session's that tells it of.
+std::size_t TcpQueue::session_bytes_sent(std::size_t bytes) {
+  if (!tls_) {
+    return bytes;
+  }
+  tls_->sent(bytes);
+  return tls_->has_output() ? 0 : std::exchange(sealed_bytes_, 0);
+}
+
 void TcpQueue::on_socket_sent(std::int32_t result) {
   if (state_ == State::kConnecting) {
     const auto length = static_cast<std::int32_t>(handshake_piece_.iov_len);
+    if (tls_ && handshake_action_ == HandshakeAction::kSend && result == length) {
+      tls_->sent(handshake_piece_.iov_len);
+    }
     finish_handshake_action(result >= 0 && result < length ? -EPIPE : result);
     return;
   }
@@ -192,19 +306,32 @@ void TcpQueue::on_socket_sent(std::int32_t result) {
     return;
   }
   if (state_ == State::kTerminating) {
+    const std::size_t bytes = session_bytes_sent(static_cast<std::size_t>(result));
     if (!termination_sent_) {
-      session_.sent(static_cast<std::size_t>(result));
+      session_.sent(bytes);
     }
     send_termination();
     return;
   }
-  session_.sent(static_cast<std::size_t>(result));
+  session_.sent(session_bytes_sent(static_cast<std::size_t>(result)));
   if (state_ == State::kConnected && session_.has_work()) {
     reactor_.request_flush(*this);
   }
 }
 
 // --- Ending
+
+Error TcpQueue::tls_ended() const {
+  const std::string& peer = options_.handshake.peer;
+  if (tls_->state() == TlsChannel::State::kClosed) {
+    return Error::make(ErrorCode::kDisconnected, peer + " ended TLS, and with it the connection");
+  }
+  return tls_->fault() == TlsChannel::Fault::kAlert
+             ? Error::make(ErrorCode::kDisconnected,
+                           peer + " ended TLS with the alert '" + tls_->reason() + "'")
+             : Error::make(ErrorCode::kProtocol, "TLS with " + peer + " failed: " + tls_->reason() +
+                                                     "; what it sent is not as it was sealed");
+}
 
 Error TcpQueue::lost(std::int32_t result) const {
   const std::string& peer = options_.handshake.peer;
@@ -258,6 +385,10 @@ void TcpQueue::send_termination() {
     return;
   }
   termination_sent_ = true;
+  if (tls_) {
+    tls_->encrypt(std::span(&termination_piece_, 1));
+    termination_piece_ = tls_->output();
+  }
   socket_.send(std::span(&termination_piece_, 1));
 }
 
@@ -269,7 +400,17 @@ void TcpQueue::close(Error reason) {
   runner_.cancel();
   reactor_.cancel(last_words_timer_);
   reactor_.cancel_flush(*this);
-  socket_.close();
+  socket_.close(tls_ ? tls_last_words() : std::span<const std::byte>());
+}
+
+// That nothing more comes, or why; unless there are records that have not left.
+std::span<const std::byte> TcpQueue::tls_last_words() {
+  if (sealed_bytes_ > 0) {
+    return {};
+  }
+  tls_->end();
+  const iovec words = tls_->output();
+  return {static_cast<const std::byte*>(words.iov_base), words.iov_len};
 }
 
 void TcpQueue::on_socket_closed() {

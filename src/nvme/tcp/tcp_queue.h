@@ -9,10 +9,14 @@
 // send failed; what the controller said before may explain why, so it is received to its end. Both
 // last for kLastWordsLimit at most. kClosing: until the ring holds nothing that refers to a
 // request; the peer has no say in that.
+//
+// With TLS the session's bytes are sealed and opened on their way: what the session has built is
+// sent when all records with it are.
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -35,6 +39,7 @@ class TcpQueue final : public QueueTransport,
     QueueTransportOptions queue;
     TcpSocket::Options socket;
     TcpHandshake::Options handshake;
+    const TlsContext* tls = nullptr;  ///< for the constructor only; null: without TLS
   };
 
   TcpQueue(Shard& shard, const Options& options, RequestTable& requests, QueueTransportSink& sink);
@@ -67,9 +72,18 @@ class TcpQueue final : public QueueTransport,
   void flush() override;
 
   void finish_handshake_action(std::int32_t result);
+  void send_in_handshake(iovec piece);
+  void receive_in_handshake(iovec space);
+  void received_in_handshake(std::int32_t result);
   void receive(bool likely_empty);
   Error lost(std::int32_t result) const;
   void received(std::size_t bytes, bool more);
+  void receive_records(bool likely_empty);
+  std::optional<PduFault> open_records(std::size_t bytes);
+  void flush_sealed();
+  std::size_t session_bytes_sent(std::size_t bytes);
+  Error tls_ended() const;
+  std::span<const std::byte> tls_last_words();
   void send_failed(std::int32_t result);
   void terminate(const PduFault& fault);
   void send_termination();
@@ -80,10 +94,15 @@ class TcpQueue final : public QueueTransport,
   const Options options_;
   QueueTransportSink& sink_;
   State state_ = State::kIdle;
+  std::unique_ptr<TlsChannel> tls_;  // null: none
+  iovec received_piece_{};
+  iovec sealed_piece_{};
+  std::size_t sealed_bytes_ = 0;  // of the session, in the channel's output
   TcpHandshake handshake_;
   StepRunner<TcpHandshake, HandshakeAction, HandshakeOutcome> runner_;
   TcpSession session_;
   TcpSocket socket_;
+  HandshakeAction handshake_action_ = HandshakeAction::kConnect;
   iovec handshake_piece_{};
 
   Error reason_;

@@ -228,10 +228,13 @@ void TcpSocket::on_receive(std::int32_t result, std::uint32_t flags) {
   owner_.on_socket_received(result, (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0);
 }
 
-void TcpSocket::close() {
+void TcpSocket::close(std::span<const std::byte> last_words) {
   CHECK(!closing_);
   closing_ = true;
   if (fd_) {
+    if (!last_words.empty() && !sending()) {
+      ::send(fd_.get(), last_words.data(), last_words.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
     // Ends what waits for the peer; fails if there is no connection, and then nothing waits so.
     ::shutdown(fd_.get(), SHUT_RDWR);
   }

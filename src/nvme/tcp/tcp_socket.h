@@ -4,6 +4,7 @@
 // send and one receive are in flight. close() takes them back; on_closed() comes when the ring
 // holds nothing of ours any more. Shard-affine. No allocation after construction.
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -59,8 +60,9 @@ class TcpSocket {
   void receive(std::span<iovec> pieces, bool likely_empty);
   bool sending() const { return send_.busy || quiet_send_busy_; }
   bool receiving() const { return receive_.busy; }
-  /// Ends in on_socket_closed(), never from within this call. Once only.
-  void close();
+  /// Ends in on_socket_closed(), never from within this call. Once only. `last_words` are sent if
+  /// nothing else is being sent, as far as the socket takes them at once.
+  void close(std::span<const std::byte> last_words = {});
 
  private:
   struct Op : RingOp {

@@ -10,19 +10,20 @@
 
 namespace nvublk::nvme::tcp {
 
-TcpTransport::TcpTransport(TcpSocket::Options socket, TcpHandshake::Options handshake)
-    : socket_(std::move(socket)), handshake_(std::move(handshake)) {}
+TcpTransport::TcpTransport(TcpSocket::Options socket, TcpHandshake::Options handshake,
+                           std::unique_ptr<TlsContext> tls)
+    : socket_(std::move(socket)), handshake_(std::move(handshake)), tls_(std::move(tls)) {}
 
 TransportLimits TcpTransport::limits() const {
-  return {.fabrics = true, .max_transfer_bytes = 0, .prp = false};
+  return {.fabrics = true, .max_transfer_bytes = 0, .prp = false, .tls = tls_ != nullptr};
 }
 
 std::unique_ptr<QueueTransport> TcpTransport::make_queue(Shard& shard,
                                                          const QueueTransportOptions& options,
                                                          RequestTable& requests,
                                                          QueueTransportSink& sink) {
-  return std::make_unique<TcpQueue>(shard, TcpQueue::Options{options, socket_, handshake_},
-                                    requests, sink);
+  return std::make_unique<TcpQueue>(
+      shard, TcpQueue::Options{options, socket_, handshake_, tls_.get()}, requests, sink);
 }
 
 Result<std::unique_ptr<Transport>> make_tcp_transport(const TransportOptions& options) {
@@ -48,7 +49,15 @@ Result<std::unique_ptr<Transport>> make_tcp_transport(const TransportOptions& op
   handshake.header_digest = options.header_digest;
   handshake.data_digest = options.data_digest;
   handshake.step_timeout = options.connect_timeout;
-  return std::make_unique<TcpTransport>(std::move(socket), std::move(handshake));
+  std::unique_ptr<TlsContext> tls;
+  if (!options.tls.empty()) {
+    Result<std::unique_ptr<TlsContext>> made = TlsContext::make(options.tls);
+    if (!made) {
+      return std::unexpected(std::move(made.error()));
+    }
+    tls = std::move(*made);
+  }
+  return std::make_unique<TcpTransport>(std::move(socket), std::move(handshake), std::move(tls));
 }
 
 }  // namespace nvublk::nvme::tcp

@@ -13,7 +13,9 @@ namespace nvublk::nvme::tcp {
 
 class TcpTransport final : public Transport {
  public:
-  TcpTransport(TcpSocket::Options socket, TcpHandshake::Options handshake);
+  /// `tls`: null without TLS.
+  TcpTransport(TcpSocket::Options socket, TcpHandshake::Options handshake,
+               std::unique_ptr<TlsContext> tls = nullptr);
 
   TransportLimits limits() const override;
   std::unique_ptr<QueueTransport> make_queue(Shard& shard, const QueueTransportOptions& options,
@@ -23,9 +25,11 @@ class TcpTransport final : public Transport {
  private:
   const TcpSocket::Options socket_;
   const TcpHandshake::Options handshake_;
+  const std::unique_ptr<TlsContext> tls_;
 };
 
 /// Checks the options: addresses must be literal and of one family, the interface must exist.
+/// Connections use TLS if there is a key.
 Result<std::unique_ptr<Transport>> make_tcp_transport(const TransportOptions& options);
 
 }  // namespace nvublk::nvme::tcp

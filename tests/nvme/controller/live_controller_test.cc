@@ -63,6 +63,12 @@ class LiveControllerTest : public testing::Test {
     return true;
   }
 
+  void use_tls() {
+    constexpr char kKey[] = "NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:";
+    target_options_.tls_key = target::TlsKey::parse(kKey).value();
+    options_.tls_key = TlsKey::parse(kKey).value();
+  }
+
   void start_target() {
     target_ = std::make_unique<target::Target>(target_options_);
     ASSERT_TRUE(target_->start());
@@ -76,7 +82,9 @@ class LiveControllerTest : public testing::Test {
   }
 
   Status connect() {
-    auto transport = tcp::make_tcp_transport(options_.transport);
+    const auto wanted = transport_options(options_);
+    if (!wanted) return std::unexpected(wanted.error());
+    auto transport = tcp::make_tcp_transport(*wanted);
     if (!transport) return std::unexpected(transport.error());
     auto made = Controller::create(shards_, options_, std::move(*transport), nullptr);
     if (!made) return std::unexpected(made.error());
@@ -139,6 +147,16 @@ TEST_F(LiveControllerTest, WithDigestsToo) {
   run_workloads(2, {.depth = 16, .blocks_per_request = 128, .operations = 500});
 }
 
+TEST_F(LiveControllerTest, WithTlsToo) {
+  use_tls();
+  start_target();
+  const Status connected = connect();
+  ASSERT_TRUE(connected) << connected.error().text;
+  run_workloads(1, {.depth = 64, .operations = 5000});
+  run_workloads(2, {.depth = 300, .blocks_per_request = 8, .operations = 2000});
+  run_workloads(1, {.depth = 8, .blocks_per_request = 256, .operations = 200, .span_blocks = 4096});
+}
+
 TEST_F(LiveControllerTest, ProtectionIsTheControllersBusiness) {
   for (target::NamespaceOptions& each : target_options_.namespaces) each.metadata_bytes = 8;
   target_options_.namespaces[0].protection_type = 1;
@@ -187,6 +205,18 @@ TEST_F(LiveControllerTest, ALiveShardAllocatesNothing) {
   EXPECT_EQ(test::sealed_allocations() - before, 0u);
 }
 
+// OpenSSL has its own memory, by malloc.
+TEST_F(LiveControllerTest, WithTlsALiveShardAllocatesNothingItself) {
+  use_tls();
+  start_target();
+  ASSERT_TRUE(connect());
+  run_workloads(1, {.depth = 32, .operations = 200});
+  const std::uint64_t before = test::sealed_allocations();
+  run_workloads(1, {.depth = 200, .operations = 5000, .seal = true});
+  run_workloads(1, {.depth = 4, .blocks_per_request = 64, .operations = 500, .seal = true});
+  EXPECT_EQ(test::sealed_allocations() - before, 0u);
+}
+
 TEST_F(LiveControllerTest, TheAllocationGuardSeesAnAllocation) {
   const std::uint64_t before = test::sealed_allocations();
   Shard::seal_current_thread(true);
@@ -213,6 +243,22 @@ TEST_F(LiveControllerTest, DroppedConnectionsLoseNothing) {
   ASSERT_TRUE(turn_until([&workload] { return workload.finished(); }));
   EXPECT_EQ(workload.errors(), 0u);
   EXPECT_EQ(workload.mismatches(), 0u);
+}
+
+TEST_F(LiveControllerTest, DroppedConnectionsLoseNothingWithTls) {
+  use_tls();
+  options_.reconnect_delay = seconds(1);
+  start_target();
+  ASSERT_TRUE(connect());
+  Namespace* ns = controller_->find_namespace(1);
+  test::BlockWorkload workload(*shards_.io[0], ns->queue(0), ns->geometry(),
+                               {.depth = 32, .operations = 10000, .mixed = false});
+  workload.start();
+  target_->drop_connections();
+  ASSERT_TRUE(turn_until([&workload] { return workload.finished(); }));
+  EXPECT_EQ(workload.errors(), 0u);
+  EXPECT_EQ(workload.mismatches(), 0u);
+  EXPECT_EQ(controller_->status().tls_cipher, "TLS_AES_128_GCM_SHA256");
 }
 
 TEST_F(LiveControllerTest, ConnectionsCutInTheMiddleOfTheirDataLoseNothing) {

@@ -14,8 +14,10 @@ namespace nvublk::nvme {
 
 class TcpTarget {
  public:
-  TcpTarget() {
+  /// `tls_key`: by which hosts have to use TLS; empty: plain.
+  explicit TcpTarget(const std::string& tls_key = {}) {
     target::Options options;
+    if (!tls_key.empty()) options.tls_key = target::TlsKey::parse(tls_key).value();
     options.listen = {{"127.0.0.1", 0}};
     target::NamespaceOptions ns;
     ns.size_bytes = 16 << 20;

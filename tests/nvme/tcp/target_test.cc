@@ -1,4 +1,4 @@
-// Queues against nvublk-target, which shares no code of the transport.
+// Queues against nvublk-target, which shares no code of the transport: plain, and with TLS.
 
 #include "target/target.h"
 
@@ -25,6 +25,11 @@ constexpr std::uint32_t kBlock = 4096;
 constexpr std::uint64_t kBlocks = 16384;
 constexpr std::uint32_t kDepth = 64;
 constexpr char kSubnqn[] = "nqn.2026-01.io.nvublk:tcp-test";
+constexpr char kHostnqn[] = "nqn.2026-01.io.nvublk:host";
+constexpr char kKey[] = "NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:";
+constexpr char kLongKey[] =
+    "NVMeTLSkey-1:02:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwP/w0S89ELi3W2LxIcLXVsDn8kXZQ==:";
+constexpr char kPlainKey[] = "NVMeTLSkey-1:00:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:";
 
 Bytes random_bytes(std::size_t length, unsigned seed) {
   std::mt19937 random(seed);
@@ -33,8 +38,14 @@ Bytes random_bytes(std::size_t length, unsigned seed) {
   return bytes;
 }
 
+struct Security {
+  const char* name;
+  const char* key;  ///< null: plain
+  unsigned identity_version;
+};
+
 /// An admin queue and one I/O queue on a target of this process.
-class TcpTargetTest : public ::testing::Test {
+class TcpTargetTest : public ::testing::TestWithParam<Security> {
  protected:
   static target::Options target_options() {
     target::Options options;
@@ -46,7 +57,11 @@ class TcpTargetTest : public ::testing::Test {
     return options;
   }
 
-  void start(const target::Options& target_options, TransportOptions options = {}) {
+  void start(target::Options target_options, TransportOptions options = {}) {
+    if (const char* key = GetParam().key) {
+      target_options.tls_key = target::TlsKey::parse(key).value();
+      options.tls = TlsKey::parse(key)->psk(kHostnqn, kSubnqn, GetParam().identity_version).value();
+    }
     in_capsule_ = target_options.in_capsule_bytes;
     target_ = std::make_unique<target::Target>(target_options);
     const auto started = target_->start();
@@ -70,7 +85,7 @@ class TcpTargetTest : public ::testing::Test {
     data.cntlid = cntlid;
     data.hostid[0] = 1;
     std::ranges::copy(std::string(kSubnqn), data.subnqn.begin());
-    std::ranges::copy(std::string("nqn.2026-01.io.nvublk:host"), data.hostnqn.begin());
+    std::ranges::copy(std::string(kHostnqn), data.hostnqn.begin());
     const auto sqe = command::fabrics_connect(
         {.qid = qid, .queue_entries = kDepth + 1, .disable_sq_flow_control = true});
     const auto entry = queue.execute(sqe, &data, sizeof(data));
@@ -159,7 +174,7 @@ class TcpTargetTest : public ::testing::Test {
   std::uint32_t in_capsule_ = 0;
 };
 
-TEST_F(TcpTargetTest, IdentifiesTheController) {
+TEST_P(TcpTargetTest, IdentifiesTheController) {
   start(target_options());
   spec::IdentifyController data{};
   const auto entry = admin_->execute(command::identify({.cns = spec::IdentifyCns::kController}),
@@ -169,7 +184,7 @@ TEST_F(TcpTargetTest, IdentifiesTheController) {
   EXPECT_EQ(data.cntlid.get(), cntlid_);
 }
 
-TEST_F(TcpTargetTest, ReadsWhatItWrote) {
+TEST_P(TcpTargetTest, ReadsWhatItWrote) {
   start(target_options());
   for (const std::size_t blocks : {1u, 2u, 3u, 32u, 256u}) {
     Bytes data = random_bytes(blocks * kBlock, static_cast<unsigned>(blocks));
@@ -178,12 +193,12 @@ TEST_F(TcpTargetTest, ReadsWhatItWrote) {
   }
 }
 
-TEST_F(TcpTargetTest, KeepsManyCommandsApart) {
+TEST_P(TcpTargetTest, KeepsManyCommandsApart) {
   start(target_options());
   exercise();
 }
 
-TEST_F(TcpTargetTest, AgreesOnDigests) {
+TEST_P(TcpTargetTest, AgreesOnDigests) {
   TransportOptions options;
   options.header_digest = true;
   options.data_digest = true;
@@ -191,14 +206,14 @@ TEST_F(TcpTargetTest, AgreesOnDigests) {
   exercise();
 }
 
-TEST_F(TcpTargetTest, AgreesOnOneDigestOnly) {
+TEST_P(TcpTargetTest, AgreesOnOneDigestOnly) {
   TransportOptions options;
   options.data_digest = true;
   start(target_options(), options);
   exercise();
 }
 
-TEST_F(TcpTargetTest, LivesWithSmallPdusAlignmentAndResponseCapsules) {
+TEST_P(TcpTargetTest, LivesWithSmallPdusAlignmentAndResponseCapsules) {
   target::Options small = target_options();
   small.in_capsule_bytes = 0;
   small.max_h2c_bytes = 4096;
@@ -213,7 +228,7 @@ TEST_F(TcpTargetTest, LivesWithSmallPdusAlignmentAndResponseCapsules) {
   exercise();
 }
 
-TEST_F(TcpTargetTest, GathersAndScattersData) {
+TEST_P(TcpTargetTest, GathersAndScattersData) {
   target::Options options = target_options();
   options.max_h2c_bytes = 65536;
   start(options);
@@ -233,7 +248,7 @@ TEST_F(TcpTargetTest, GathersAndScattersData) {
   EXPECT_EQ(data, written);
 }
 
-TEST_F(TcpTargetTest, HandsErrorsOn) {
+TEST_P(TcpTargetTest, HandsErrorsOn) {
   start(target_options());
   Bytes data(kBlock);
   const auto entry = io_->execute(command::read(1, kBlocks, 1), data.data(), kBlock);
@@ -244,12 +259,18 @@ TEST_F(TcpTargetTest, HandsErrorsOn) {
   EXPECT_TRUE(flush->status().ok());
 }
 
-TEST_F(TcpTargetTest, SaysThatTheTargetWentAway) {
+TEST_P(TcpTargetTest, SaysThatTheTargetWentAway) {
   start(target_options());
   target_->stop();
   shard_.turn_until([this] { return io_->reason().has_value() && admin_->reason().has_value(); });
   EXPECT_EQ(io_->reason()->code, ErrorCode::kDisconnected) << io_->reason()->text;
 }
+
+INSTANTIATE_TEST_SUITE_P(Security, TcpTargetTest,
+                         testing::Values(Security{"Plain", nullptr, 0}, Security{"Tls", kKey, 0},
+                                         Security{"TlsSha384", kLongKey, 1},
+                                         Security{"TlsNoHash", kPlainKey, 1}),
+                         [](const auto& each) { return std::string(each.param.name); });
 
 }  // namespace
 }  // namespace nvublk::nvme::tcp

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "nvme/tcp/controller_pdus.h"
+#include "nvme/tcp/memory_tls_server.h"
 
 namespace nvublk::nvme::tcp {
 namespace {
@@ -172,6 +174,131 @@ TEST(TcpHandshake, RefusesASenderThatDoesNotWaitForCommands) {
   append(bytes, ControllerPdus{}.response(0));
   EXPECT_EQ(answer(handshake, bytes).kind, Action::Kind::kFailed);
   EXPECT_THAT(handshake.error().text, HasSubstr("before any command"));
+}
+
+// --- With TLS
+
+/// A handshake, and a server that answers it.
+struct TlsHandshake {
+  explicit TlsHandshake(MemoryTlsServer::Options answers, const TlsPsk& psk = psk_of())
+      : context(TlsContext::make(psk).value()),
+        channel(*context, 32 * 1024),
+        server(std::move(answers)),
+        handshake(options(), &channel) {}
+
+  Bytes sent() {
+    const iovec out = channel.output();
+    const auto* first = static_cast<const std::byte*>(out.iov_base);
+    return Bytes(first, first + out.iov_len);
+  }
+  Action received(const Bytes& bytes) {
+    std::ranges::copy(bytes, static_cast<std::byte*>(channel.receive_space().iov_base));
+    HandshakeOutcome outcome;
+    outcome.bytes = bytes.size();
+    return handshake.advance(Event::of(outcome), at(2));
+  }
+  /// Connects, and goes on until the step after TLS, or the failure.
+  Action run() {
+    handshake.start(at(0));
+    Action action = handshake.advance(Event::of({}), at(1));
+    while (action.kind == Action::Kind::kPerform && handshake.step() == 1) {
+      if (action.payload == HandshakeAction::kTlsSend) {
+        server.feed(sent());
+        server.accept();
+        action = handshake.advance(Event::of({}), at(2));
+      } else {
+        action = received(server.take());
+      }
+    }
+    return action;
+  }
+
+  std::unique_ptr<TlsContext> context;
+  TlsChannel channel;
+  MemoryTlsServer server;
+  TcpHandshake handshake;
+};
+
+TEST(TcpHandshake, DoesTlsBetweenConnectAndIcReq) {
+  TlsHandshake tls({.psk = psk_of()});
+  tls.handshake.start(at(0));
+  const Action first = tls.handshake.advance(Event::of({}), at(1));
+  EXPECT_EQ(first.payload, HandshakeAction::kTlsSend);
+  EXPECT_STREQ(tls.handshake.step_name(), "TLS handshake");
+  EXPECT_EQ(first.deadline, at(1) + seconds(5));
+
+  TlsHandshake other({.psk = psk_of()});
+  const Action action = other.run();
+  EXPECT_EQ(action.kind, Action::Kind::kPerform);
+  EXPECT_EQ(action.payload, HandshakeAction::kSend);
+  EXPECT_STREQ(other.handshake.step_name(), "ICReq");
+  EXPECT_EQ(other.channel.state(), TlsChannel::State::kOpen);
+  EXPECT_TRUE(other.server.accept());
+}
+
+TEST(TcpHandshake, FailsClosedInTls) {
+  HandshakeOutcome broken;
+  broken.error_number = ECONNRESET;
+  const Event faults[] = {
+      Event::disconnected(Error::make(ErrorCode::kDisconnected, "gone")),
+      Event::deadline(),
+      Event::of(broken),
+  };
+  for (const bool receiving : {false, true}) {
+    for (const Event& fault : faults) {
+      TlsHandshake tls({.psk = psk_of()});
+      tls.handshake.start(at(0));
+      tls.handshake.advance(Event::of({}), at(1));
+      if (receiving) tls.handshake.advance(Event::of({}), at(1));
+      EXPECT_EQ(tls.handshake.advance(fault, at(9)).kind, Action::Kind::kFailed);
+      EXPECT_EQ(tls.handshake.explained_error().step, "TLS handshake");
+    }
+  }
+}
+
+TEST(TcpHandshake, SaysWhatIsWrongWithTlsAndWhatToDo) {
+  struct Case {
+    MemoryTlsServer::Options server;
+    ErrorCode code;
+    const char* words;
+  };
+  const Case cases[] = {
+      {{.psk = psk_of(spec::TlsHash::kSha256, 2)}, ErrorCode::kPermission, "is --tls-key the key"},
+      {{.psk = psk_of(spec::TlsHash::kSha384)}, ErrorCode::kPermission, "it seems to have no key"},
+      {{.psk = psk_of(), .version = TLS1_2_VERSION}, ErrorCode::kPermission, "must have TLS 1.3"},
+      {{.certificate = true}, ErrorCode::kPermission, "does not use the key"},
+  };
+  for (const Case& each : cases) {
+    TlsHandshake tls(each.server);
+    EXPECT_EQ(tls.run().kind, Action::Kind::kFailed) << each.words;
+    EXPECT_EQ(tls.handshake.explained_error().code, each.code);
+    EXPECT_EQ(tls.handshake.explained_error().step, "TLS handshake");
+    EXPECT_THAT(tls.handshake.explained_error().text, HasSubstr(each.words));
+  }
+
+  TlsHandshake plain({.psk = psk_of()});
+  plain.handshake.start(at(0));
+  plain.handshake.advance(Event::of({}), at(1));
+  plain.handshake.advance(Event::of({}), at(1));
+  EXPECT_EQ(plain.received(Bytes(24, std::byte{'x'})).kind, Action::Kind::kFailed);
+  EXPECT_THAT(plain.handshake.error().text,
+              HasSubstr("does not speak TLS (it answered \"xxxxxxxx\"); set it up there"));
+
+  TlsHandshake closed({.psk = psk_of()});
+  closed.handshake.start(at(0));
+  closed.handshake.advance(Event::of({}), at(1));
+  closed.handshake.advance(Event::of({}), at(1));
+  EXPECT_EQ(closed.received({}).kind, Action::Kind::kFailed);
+  EXPECT_THAT(closed.handshake.error().text, HasSubstr("does it have TLS at this port"));
+}
+
+TEST(TcpHandshake, WithoutAKeyItSeesThatThePeerWantsTls) {
+  TcpHandshake handshake(options());
+  run_to(handshake, 2);
+  const Bytes alert = {std::byte{21}, std::byte{3}, std::byte{1}, std::byte{0},
+                       std::byte{2},  std::byte{2}, std::byte{70}};
+  EXPECT_EQ(answer(handshake, alert).kind, Action::Kind::kFailed);
+  EXPECT_THAT(handshake.error().text, HasSubstr("wants TLS; give its key with --tls-key"));
 }
 
 }  // namespace
