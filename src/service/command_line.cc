@@ -12,6 +12,7 @@
 #include "nvme/spec/fabrics.h"
 #include "service/command_examples.h"
 #include "service/policy.h"
+#include "service/policy_options.h"
 #include "service/socket_path.h"
 
 namespace nvublk::service {
@@ -29,13 +30,7 @@ struct Words {
   std::string nqn;
   std::vector<std::uint32_t> nsids;
   std::string frontend = "auto";
-  std::optional<long> keep_alive_s;
-  std::optional<long> reconnect_delay_s;
-  long ctrl_loss_s = 600;
-  long fast_io_fail_s = -1;
-  long io_timeout_s = 30;
-  long admin_timeout_s = 15;
-  std::string timeout_action = "reset";
+  PolicyWords policy;
   std::vector<std::string> settings;
   AttachRequest request;
   std::string target;
@@ -155,46 +150,6 @@ void add_queue_options(CLI::App& app, Words& words) {
       ->check(CLI::Range(16, 1024));
 }
 
-void add_keep_alive_option(CLI::App& app, Words& words, const char* usual) {
-  app.add_option("-k,--keep-alive-tmo", words.keep_alive_s,
-                 "Keep alive timeout in seconds, 0: none (default: " + std::string(usual) + ")")
-      ->type_name("S")
-      ->check(CLI::Range(0L, 4294967L));
-}
-
-void add_policy_options(CLI::App& app, Words& words) {
-  constexpr long kMost = 0x7fffffff;
-  constexpr long kDay = 86400;
-  add_keep_alive_option(app, words, "5");
-  app.add_option("-c,--reconnect-delay", words.reconnect_delay_s,
-                 "Longest pause in seconds between attempts to reconnect (default: 10)")
-      ->type_name("S")
-      ->check(CLI::Range(1L, kMost));
-  app.add_option("-l,--ctrl-loss-tmo", words.ctrl_loss_s,
-                 "Seconds without a connection after which it is given up, -1: never, 0: do not "
-                 "reconnect (default: 600)")
-      ->type_name("S")
-      ->check(CLI::Range(-1L, kMost));
-  app.add_option("-F,--fast_io_fail_tmo,--fast-io-fail-tmo", words.fast_io_fail_s,
-                 "Seconds without a connection after which I/O fails instead of waiting, -1: off "
-                 "(default: -1)")
-      ->type_name("S")
-      ->check(CLI::Range(-1L, kMost));
-  app.add_option("--io-timeout", words.io_timeout_s,
-                 "Seconds that an I/O command may take (default: 30)")
-      ->type_name("S")
-      ->check(CLI::Range(1L, kDay));
-  app.add_option("--admin-timeout", words.admin_timeout_s,
-                 "Seconds that an admin command, or an abort, may take (default: 15)")
-      ->type_name("S")
-      ->check(CLI::Range(1L, kDay));
-  app.add_option("--timeout-action", words.timeout_action,
-                 "What becomes of an I/O command that takes longer: reset the controller, abort "
-                 "it first, or none (default: reset)")
-      ->type_name("ACTION")
-      ->check(CLI::IsMember({"reset", "abort", "none"}));
-}
-
 void add_device_options(CLI::App& app, Words& words) {
   AttachRequest& request = words.request;
   app.add_option("--nsid", words.nsids, "Namespaces to show (default: all active ones)")
@@ -230,7 +185,7 @@ void add_attach(CLI::App& app, Words& words) {
   attach->add_flag("--discover", words.discover,
                    "The address is a discovery subsystem's: attach all that it lists");
   add_queue_options(*attach, words);
-  add_policy_options(*attach, words);
+  add_policy_options(*attach, words.policy);
   add_device_options(*attach, words);
   attach->footer(kAttachExamples);
 }
@@ -240,7 +195,7 @@ void add_discover(CLI::App& app, Words& words) {
       app.add_subcommand("discover", "Show what a discovery subsystem lists, referrals included");
   add_fabrics_options(*discover, words, true);
   add_queue_options(*discover, words);  // nvme-cli has them; for discovery there is no I/O queue
-  add_keep_alive_option(*discover, words, "0");
+  add_keep_alive_option(*discover, words.policy, "0");
   discover->add_option("-r,--raw", words.raw_file, "Save the log as bytes instead of showing it")
       ->type_name("FILE");
   discover->footer(kDiscoverExamples);
@@ -426,25 +381,10 @@ Status read_address_options(Words& words) {
   return {};
 }
 
-void finish_policy(const Words& words, nvme::ControllerOptions& options) {
-  options.keep_alive = seconds(*words.keep_alive_s);
-  options.ctrl_loss_timeout = seconds(words.ctrl_loss_s);
-  options.fast_io_fail_timeout = seconds(words.fast_io_fail_s);
-  // The usual pause gives way to a user who does not want to wait that long at all.
-  if (words.reconnect_delay_s) {
-    options.reconnect_delay = seconds(*words.reconnect_delay_s);
-  } else if (words.ctrl_loss_s > 0) {
-    options.reconnect_delay = std::min(options.reconnect_delay, options.ctrl_loss_timeout);
-  }
-  options.io_timeout = seconds(words.io_timeout_s);
-  options.admin_timeout = seconds(words.admin_timeout_s);
-  options.timeout_action = nvme::timeout_action_from_name(words.timeout_action).value();
-}
-
 Status finish_attach(Words& words) {
   AttachRequest& request = words.request;
   request.nsids = words.nsids;
-  finish_policy(words, request.controller);
+  finish_policy(words.policy, request.controller);
   request.frontend = words.frontend == "ublk"   ? FrontendWish::kUblk
                      : words.frontend == "fuse" ? FrontendWish::kFuse
                                                 : FrontendWish::kAuto;
@@ -507,7 +447,8 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   Status right;
   if (line.kind == CommandKind::kAttach || line.kind == CommandKind::kDiscover) {
     // That of a discovery does not stay.
-    words.keep_alive_s = words.keep_alive_s.value_or(line.kind == CommandKind::kDiscover ? 0 : 5);
+    words.policy.keep_alive_s =
+        words.policy.keep_alive_s.value_or(line.kind == CommandKind::kDiscover ? 0 : 5);
     right = finish_attach(words);
     if (right) {
       right = finish_attach_discovered(words);
