@@ -14,8 +14,10 @@ namespace {
 /// Others see a program's arguments as long as it runs, such as with ps.
 void hide_keys(int argc, char** argv) {
   for (int i = 1; i < argc; i++) {
-    if (char* key = std::strstr(argv[i], "DHHC-1:")) {
-      std::fill_n(key, std::strlen(key), '*');
+    for (const char* prefix : {"DHHC-1:", "NVMeTLSkey-1:"}) {
+      if (char* key = std::strstr(argv[i], prefix)) {
+        std::fill_n(key, std::strlen(key), '*');
+      }
     }
   }
 }

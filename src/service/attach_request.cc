@@ -46,12 +46,13 @@ void read_transport(JsonFields& fields, nvme::TransportOptions& transport) {
   fields.flag("shared_receive_queue", transport.shared_receive_queue);
 }
 
-void read_key(JsonFields& fields, const char* name, nvme::DhchapKey& key) {
+template <typename Key>
+void read_key(JsonFields& fields, const char* name, Key& key) {
   std::string text;
   if (!fields.text(name, text) || text.empty()) {
     return;
   }
-  if (Result<nvme::DhchapKey> read = nvme::DhchapKey::parse(text)) {
+  if (Result<Key> read = Key::parse(text)) {
     key = *read;
   } else {
     fields.complain(std::string(name) + ": " + read.error().text);
@@ -65,9 +66,12 @@ void read_controller(JsonFields& fields, nvme::ControllerOptions& options) {
   read_policy(fields, options);
   read_key(fields, "dhchap_secret", options.dhchap_key);
   read_key(fields, "dhchap_ctrl_secret", options.dhchap_ctrlr_key);
+  read_key(fields, "tls_key", options.tls_key);
+  fields.integer("tls_identity_version", options.tls_identity_version, 0, 1);
 }
 
-void write_key(const char* name, const nvme::DhchapKey& key, Json& params) {
+template <typename Key>
+void write_key(const char* name, const Key& key, Json& params) {
   if (!key.empty()) {
     params[name] = key.text();
   }
@@ -134,6 +138,9 @@ Status AttachRequest::check() const {
   if (!controller.dhchap_key.empty() && !id.is_fabrics()) {
     return fail(ErrorCode::kInvalidArgument, "--dhchap-secret is for targets, not for -t pcie");
   }
+  if (!controller.tls_key.empty() && id.trtype != nvme::Trtype::kTcp) {
+    return fail(ErrorCode::kInvalidArgument, "--tls-key is for TCP (-t tcp)");
+  }
   if (hotplug && id.is_fabrics()) {
     return fail(ErrorCode::kInvalidArgument, "--hotplug is for local drives (-t pcie)");
   }
@@ -166,6 +173,8 @@ Json AttachRequest::to_params() const {
   write_policy(controller, params);
   write_key("dhchap_secret", controller.dhchap_key, params);
   write_key("dhchap_ctrl_secret", controller.dhchap_ctrlr_key, params);
+  write_key("tls_key", controller.tls_key, params);
+  params["tls_identity_version"] = controller.tls_identity_version;
   params["hdr_digest"] = transport.header_digest;
   params["data_digest"] = transport.data_digest;
   params["cmb_queues"] = transport.controller_memory;

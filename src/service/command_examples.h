@@ -11,6 +11,7 @@ inline constexpr char kAttachExamples[] =
     "  nvublk attach 'trtype:TCP adrfam:IPv4 traddr:192.0.2.10 trsvcid:4420 subnqn:nqn...'\n"
     "  nvublk attach -t tcp -a 192.0.2.10 -n nqn... --nsid 1,3 --name data -l -1\n"
     "  nvublk attach --discover -t tcp -a 192.0.2.10\n"
+    "  nvublk attach -t tcp -a 192.0.2.10 -n nqn... --tls-key NVMeTLSkey-1:01:...\n"
     "  nvublk attach -t pcie -a 0000:01:00.0\n";
 inline constexpr char kDiscoverExamples[] =
     "Examples:\n"
@@ -59,6 +60,14 @@ inline constexpr char kGenDhchapKeyExamples[] =
 inline constexpr char kCheckDhchapKeyExamples[] =
     "Examples:\n"
     "  nvublk check-dhchap-key -k DHHC-1:00:XnuTz9dRi5lll3DSy67IV2IJhuv2FaegUHm9v0qH8PT8AtdM:\n";
+inline constexpr char kGenTlsKeyExamples[] =
+    "Examples:\n"
+    "  nvublk gen-tls-key\n"
+    "  nvublk gen-tls-key -m 2 -c nqn.2014-08.org.example:disk\n";
+inline constexpr char kCheckTlsKeyExamples[] =
+    "Examples:\n"
+    "  nvublk check-tls-key -d "
+    "NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:\n";
 inline constexpr char kVersionExamples[] =
     "Examples:\n"
     "  nvublk version\n";

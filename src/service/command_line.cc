@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -41,8 +40,8 @@ struct Words {
   bool dry_run = false;
   VerbLine verb;
   bool keep_bound = false;
-  DhchapSecrets keys;
-  DhchapCommandLine dhchap;
+  KeyOptions keys;
+  KeyCommandLine key_command;
   std::string help_topic;
   bool show_version = false;
 };
@@ -50,7 +49,9 @@ struct Words {
 const std::map<std::string, CommandKind>& commands() {
   static const std::map<std::string, CommandKind> table = {
       {"check-dhchap-key", CommandKind::kCheckDhchapKey},
+      {"check-tls-key", CommandKind::kCheckTlsKey},
       {"gen-dhchap-key", CommandKind::kGenDhchapKey},
+      {"gen-tls-key", CommandKind::kGenTlsKey},
       {"attach", CommandKind::kAttach},
       {"detach", CommandKind::kDetach},
       {"discover", CommandKind::kDiscover},
@@ -273,7 +274,7 @@ std::unique_ptr<CLI::App> make_app(Words& words) {
   add_discover(*app, words);
   add_set(*app, words);
   add_simple_commands(*app, words);
-  add_dhchap_commands(*app, words.dhchap);
+  add_key_commands(*app, words.key_command);
   add_pci(*app, words);
   add_verbs(*app, words.verb, words.output);
   CLI::App* help = app->add_subcommand("help", "Show this help, or that of a command");
@@ -476,7 +477,7 @@ std::expected<CommandLine, CommandLineEnd> collect(const std::string& name, Word
   line.raw = words.output == "binary" || !words.raw_file.empty();
   line.raw_file = words.raw_file;
   line.verb = std::move(words.verb);
-  line.dhchap = std::move(words.dhchap);
+  line.keys = std::move(words.key_command);
   line.target = words.target;
   line.settings = std::move(*settings);
   line.all = words.all;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "service/attach_request.h"
-#include "service/dhchap_commands.h"
 #include "service/json.h"
+#include "service/key_commands.h"
 #include "service/verb_options.h"
 
 namespace nvublk::service {
@@ -16,6 +16,7 @@ namespace nvublk::service {
 enum class CommandKind : std::uint8_t {
   kAttach,
   kCheckDhchapKey,
+  kCheckTlsKey,
   kDetach,
   kDiscover,
   kList,
@@ -23,6 +24,7 @@ enum class CommandKind : std::uint8_t {
   kRecover,
   kFeatures,
   kGenDhchapKey,
+  kGenTlsKey,
   kSet,
   kPciList,
   kPciBind,
@@ -36,12 +38,12 @@ struct CommandLine {
   std::string name;  ///< of the command, as it is typed
   std::string socket_path;
   bool json = false;
-  AttachRequest attach;      ///< kAttach, kDiscover; its address may be a host name yet
-  bool raw = false;          ///< kDiscover: the log as bytes
-  std::string raw_file;      ///< kDiscover: where those go; empty: standard output
-  bool discover = false;     ///< kAttach: all that a discovery subsystem lists
-  VerbLine verb;             ///< kVerb
-  DhchapCommandLine dhchap;  ///< kGenDhchapKey, kCheckDhchapKey
+  AttachRequest attach;   ///< kAttach, kDiscover; its address may be a host name yet
+  bool raw = false;       ///< kDiscover: the log as bytes
+  std::string raw_file;   ///< kDiscover: where those go; empty: standard output
+  bool discover = false;  ///< kAttach: all that a discovery subsystem lists
+  VerbLine verb;          ///< kVerb
+  KeyCommandLine keys;    ///< kGenDhchapKey, kCheckDhchapKey, kGenTlsKey, kCheckTlsKey
   /// kDetach, kSet, kStatus: a device's path or name, a controller, NQN; kPci...: an address
   std::string target;
   Json settings;            ///< kSet: the members of the policy that change

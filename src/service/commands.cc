@@ -242,22 +242,44 @@ int run_features(const CommandLine& line) {
   return print_report(line, features_report(), features_text);
 }
 
-int run_gen_dhchap_key(const CommandLine& line) {
-  std::string nqn = line.dhchap.nqn;
-  if (nqn.empty() && line.dhchap.hmac != 0) {
-    const auto identity = HostIdentitySource(HostIdentityPaths{}).find({}, {});
-    if (!identity) {
-      return print_failure(line, identity.error());
-    }
-    nqn = identity->nqn;
+/// The machine's host NQN, if it is `needed`; else nothing.
+Result<std::string> machine_nqn(bool needed) {
+  if (!needed) {
+    return std::string();
   }
-  const auto report = generate_dhchap_key(line.dhchap, nqn);
+  auto identity = HostIdentitySource(HostIdentityPaths{}).find({}, {});
+  if (!identity) {
+    return std::unexpected(std::move(identity.error()));
+  }
+  return identity->nqn;
+}
+
+int run_gen_dhchap_key(const CommandLine& line) {
+  const DhchapCommandLine& words = line.keys.dhchap;
+  const auto nqn = machine_nqn(words.nqn.empty() && words.hmac != 0);
+  const auto report = nqn ? generate_dhchap_key(words, *nqn) : std::unexpected(nqn.error());
   return report ? print_report(line, *report, generated_key_text)
                 : print_failure(line, report.error());
 }
 
+int run_gen_tls_key(const CommandLine& line) {
+  const TlsCommandLine& words = line.keys.tls;
+  const auto nqn = machine_nqn(words.hostnqn.empty() && !words.subnqn.empty());
+  const auto report = nqn ? generate_tls_key(words, *nqn) : std::unexpected(nqn.error());
+  return report ? print_report(line, *report, generated_key_text)
+                : print_failure(line, report.error());
+}
+
+int run_check_tls_key(const CommandLine& line) {
+  const TlsCommandLine& words = line.keys.tls;
+  const auto nqn = machine_nqn(words.hostnqn.empty() && !words.subnqn.empty());
+  const auto report = nqn ? check_tls_key(words, *nqn) : std::unexpected(nqn.error());
+  return report ? print_report(line, *report, checked_key_text)
+                : print_failure(line, report.error());
+}
+
 int run_check_dhchap_key(const CommandLine& line) {
-  const auto report = check_dhchap_key(line.dhchap);
+  const auto report = check_dhchap_key(line.keys.dhchap);
   return report ? print_report(line, *report, checked_key_text)
                 : print_failure(line, report.error());
 }
@@ -299,6 +321,10 @@ int run_command(const std::vector<std::string>& words) {
   switch (line->kind) {
     case CommandKind::kCheckDhchapKey:
       return run_check_dhchap_key(*line);
+    case CommandKind::kCheckTlsKey:
+      return run_check_tls_key(*line);
+    case CommandKind::kGenTlsKey:
+      return run_gen_tls_key(*line);
     case CommandKind::kGenDhchapKey:
       return run_gen_dhchap_key(*line);
     case CommandKind::kAttach:

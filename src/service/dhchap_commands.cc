@@ -1,6 +1,5 @@
 #include "service/dhchap_commands.h"
 
-#include <charconv>
 #include <cstdio>
 #include <utility>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "nvme/dhchap_key.h"
 #include "nvme/nqn.h"
 #include "service/command_examples.h"
+#include "service/hex_text.h"
 
 namespace nvublk::service {
 
@@ -20,22 +20,6 @@ using nvme::spec::DhchapHash;
 
 std::optional<DhchapHash> hash_of(unsigned hmac) {
   return hmac == 0 ? std::nullopt : std::optional(static_cast<DhchapHash>(hmac));
-}
-
-Result<std::vector<std::byte>> from_hex(const std::string& text) {
-  std::vector<std::byte> bytes;
-  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
-    std::uint8_t value = 0;
-    const char* end = text.data() + i + 2;
-    if (std::from_chars(text.data() + i, end, value, 16).ptr != end) {
-      break;
-    }
-    bytes.push_back(std::byte{value});
-  }
-  if (bytes.size() * 2 != text.size()) {
-    return fail(ErrorCode::kInvalidArgument, "-s/--secret is no even number of hexadecimal digits");
-  }
-  return bytes;
 }
 
 Status read_key(const std::string& text, const char* option, DhchapKey& key) {
@@ -52,7 +36,7 @@ Status read_key(const std::string& text, const char* option, DhchapKey& key) {
 
 }  // namespace
 
-void add_key_options(CLI::App& app, DhchapSecrets& secrets) {
+void add_dhchap_options(CLI::App& app, DhchapSecrets& secrets) {
   app.add_option("-S,--dhchap-secret", secrets.host,
                  "Key of this host for authentication (DH-HMAC-CHAP), as DHHC-1:00:BASE64:")
       ->type_name("KEY");
@@ -61,7 +45,7 @@ void add_key_options(CLI::App& app, DhchapSecrets& secrets) {
       ->type_name("KEY");
 }
 
-Status read_keys(const DhchapSecrets& secrets, nvme::ControllerOptions& options) {
+Status read_dhchap_keys(const DhchapSecrets& secrets, nvme::ControllerOptions& options) {
   Status read = read_key(secrets.host, "-S/--dhchap-secret", options.dhchap_key);
   return read ? read_key(secrets.controller, "-C/--dhchap-ctrl-secret", options.dhchap_ctrlr_key)
               : read;
@@ -116,7 +100,7 @@ Result<Json> generate_dhchap_key(const DhchapCommandLine& line, const std::strin
   if (line.secret.empty()) {
     key = DhchapKey::generate(line.key_bytes.value_or(made_bytes), hash, nqn);
   } else {
-    const Result<std::vector<std::byte>> secret = from_hex(line.secret);
+    const Result<std::vector<std::byte>> secret = from_hex(line.secret, "-s/--secret");
     if (!secret) {
       return std::unexpected(secret.error());
     }
@@ -152,15 +136,6 @@ Result<Json> check_dhchap_key(const DhchapCommandLine& line) {
   report["length"] = bytes;
   report["crc"] = crc;
   return report;
-}
-
-std::string generated_key_text(const Json& report) {
-  return report["key"].get<std::string>() + "\n";
-}
-
-std::string checked_key_text(const Json& report) {
-  return "Key is valid (HMAC " + report["hmac"].dump() + ", length " + report["length"].dump() +
-         ", CRC " + report["crc"].get<std::string>() + ")\n";
 }
 
 }  // namespace nvublk::service

@@ -22,9 +22,9 @@ struct DhchapSecrets {
   std::string controller;
 };
 
-void add_key_options(CLI::App& app, DhchapSecrets& secrets);
+void add_dhchap_options(CLI::App& app, DhchapSecrets& secrets);
 /// The error does not have them in it.
-Status read_keys(const DhchapSecrets& secrets, nvme::ControllerOptions& options);
+Status read_dhchap_keys(const DhchapSecrets& secrets, nvme::ControllerOptions& options);
 
 struct DhchapCommandLine {
   std::string secret;                 ///< gen: in hexadecimal; empty: at random
@@ -40,8 +40,5 @@ void add_dhchap_commands(CLI::App& app, DhchapCommandLine& line);
 Result<Json> generate_dhchap_key(const DhchapCommandLine& line, const std::string& machine_nqn);
 /// {"hmac", "length", "crc"}; the error says what is wrong with the key, without showing it.
 Result<Json> check_dhchap_key(const DhchapCommandLine& line);
-/// For people.
-std::string generated_key_text(const Json& report);
-std::string checked_key_text(const Json& report);
 
 }  // namespace nvublk::service

@@ -157,6 +157,7 @@ Json controller_json(const Attachment& attachment) {
   json["host"]["nqn"] = wanted.host.nqn;
   json["host"]["id"] = wanted.host.id.to_string();
   json["authentication"] = authentication_json(status.authentication);
+  json["tls_cipher"] = status.tls_cipher.empty() ? Json(nullptr) : Json(status.tls_cipher);
   json["cntlid"] = status.cntlid;
   json["model"] = status.model;
   json["serial"] = status.serial;

@@ -106,6 +106,9 @@ std::string controller_text(const Json& controller) {
             word(authentication, "dhgroup") +
             (authentication.value("bidirectional", false) ? ", in both directions\n" : "\n");
   }
+  if (const Json cipher = controller.value("tls_cipher", Json()); !cipher.is_null()) {
+    text += "  TLS       " + cipher.get<std::string>() + "\n";
+  }
   if (!controller.value("model", std::string()).empty()) {
     text += "  model     " + word(controller, "model") + ", serial " + word(controller, "serial") +
             ", firmware " + word(controller, "firmware") + ", NVMe " + word(controller, "version") +

@@ -27,10 +27,16 @@ void print(const std::string& text) {
 struct Found {
   std::string subnqn;
   std::vector<nvme::TransportId> ids;
-  std::string unusable;  ///< why the last way was none
+  Error unusable;  ///< why the last way was none
 };
 
-void add_records(const Json& log, std::vector<Found>& found) {
+/// Whether connections have to use TLS there.
+bool wants_tls(const Json& record) {
+  return record.value("sectype", std::string()).starts_with("tls") &&
+         record.value("treq", std::string()).starts_with("required");
+}
+
+void add_records(const Json& log, bool has_tls_key, std::vector<Found>& found) {
   for (const Json& record : log.value("records", Json::array())) {
     if (record.value("subtype", std::string()) != "nvme subsystem") {
       continue;
@@ -44,17 +50,22 @@ void add_records(const Json& log, std::vector<Found>& found) {
     if (known == found.end()) {
       known = found.insert(found.end(), Found{id.subnqn, {}, {}});
     }
-    if (const auto trtype = nvme::parse_trtype(record.value("trtype", std::string()))) {
+    const auto trtype = nvme::parse_trtype(record.value("trtype", std::string()));
+    if (!trtype) {
+      known->unusable = Error::make(ErrorCode::kUnsupported, trtype.error().text);
+    } else if (!has_tls_key && wants_tls(record)) {
+      known->unusable =
+          Error::make(ErrorCode::kPermission,
+                      id.traddr + ":" + id.trsvcid + " wants TLS; give its key with --tls-key");
+    } else {
       id.trtype = *trtype;
       known->ids.push_back(id);
-    } else {
-      known->unusable = trtype.error().text;
     }
   }
 }
 
 Result<Json> attach_one(AttachRequest request, const Found& subsystem, RpcClient& client) {
-  Result<Json> report = fail(ErrorCode::kUnsupported, subsystem.unusable);
+  Result<Json> report = std::unexpected(subsystem.unusable);
   for (const nvme::TransportId& id : subsystem.ids) {
     request.controller.transport.id = id;
     report = client.call("attach", request.to_params(), std::nullopt);
@@ -213,10 +224,11 @@ Json DiscoveredAttach::report() const {
 
 DiscoveredAttach attach_discovered(const AttachRequest& request, const Json& log,
                                    RpcClient& client) {
+  const bool has_tls_key = !request.controller.tls_key.empty();
   std::vector<Found> found;
-  add_records(log, found);
+  add_records(log, has_tls_key, found);
   for (const Json& referral : log.value("referrals", Json::array())) {
-    add_records(referral, found);
+    add_records(referral, has_tls_key, found);
   }
   DiscoveredAttach done;
   if (found.empty()) {

@@ -7,6 +7,8 @@ namespace {
 
 constexpr char kKey[] = "DHHC-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:";
 
+constexpr char kTlsKey[] = "NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:";
+
 Json minimal() {
   return Json{
       {"transport", "tcp"}, {"traddr", "192.0.2.1"}, {"nqn", "nqn.2026-01.org.example:disk"}};
@@ -43,6 +45,8 @@ TEST(AttachRequest, SurvivesTheWayThroughJson) {
   request.controller.fast_io_fail_timeout = seconds(20);
   request.controller.dhchap_key = nvme::DhchapKey::parse(kKey).value();
   request.controller.dhchap_ctrlr_key = request.controller.dhchap_key;
+  request.controller.tls_key = nvme::TlsKey::parse(kTlsKey).value();
+  request.controller.tls_identity_version = 1;
   request.hostnqn = "nqn.2026-01.org.example:host";
   request.hostid = "7a1b2c3d-0000-4000-8000-000000000001";
   request.nsids = {2, 5};
@@ -57,6 +61,25 @@ TEST(AttachRequest, SurvivesTheWayThroughJson) {
   EXPECT_EQ(read->to_params(), request.to_params());
   EXPECT_EQ(read->controller.dhchap_key.text(), kKey);
   EXPECT_EQ(read->controller.dhchap_ctrlr_key.text(), kKey);
+  EXPECT_EQ(read->controller.tls_key.text(), kTlsKey);
+  EXPECT_EQ(read->controller.tls_identity_version, 1u);
+}
+
+TEST(AttachRequest, TlsKeysAreForTcpAndNotRepeated) {
+  Json params = minimal();
+  EXPECT_FALSE(AttachRequest::from_params(params)->to_params().contains("tls_key"));
+  params["tls_key"] = std::string(kTlsKey) + "x";
+  EXPECT_NE(refusal(params).find("tls_key"), std::string::npos);
+  EXPECT_EQ(refusal(params).find("VRLb"), std::string::npos);
+  params["tls_key"] = kTlsKey;
+  EXPECT_TRUE(AttachRequest::from_params(params));
+  params["tls_identity_version"] = 2;
+  EXPECT_NE(refusal(params).find("tls_identity_version"), std::string::npos);
+  params.erase("tls_identity_version");
+  params["transport"] = "rdma";
+  EXPECT_NE(refusal(params).find("-t tcp"), std::string::npos);
+  const Json drive{{"transport", "pcie"}, {"traddr", "0000:01:00.0"}, {"tls_key", kTlsKey}};
+  EXPECT_NE(refusal(drive).find("-t tcp"), std::string::npos);
 }
 
 TEST(AttachRequest, KeysAreCheckedAndNotRepeated) {

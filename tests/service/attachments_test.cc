@@ -74,7 +74,8 @@ TEST_F(AttachmentsTest, StatusHasTheFieldsOfTheContract) {
   const Json& controller = report["controllers"][0];
   EXPECT_EQ(keys(controller),
             "name state step step_since_ms step_deadline_ms recovery policy transport_id host "
-            "authentication cntlid model serial firmware version keep_alive_ms queues namespaces");
+            "authentication tls_cipher cntlid model serial firmware version keep_alive_ms queues "
+            "namespaces");
   EXPECT_EQ(keys(controller["host"]), "nqn id");
   EXPECT_TRUE(controller["authentication"].is_null()) << "nobody asked for it";
   EXPECT_EQ(controller["host"]["nqn"], kHost);

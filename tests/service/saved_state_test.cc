@@ -44,6 +44,9 @@ SavedState state() {
   attachment.request.hostid = "7a1b2c3d-0000-4000-8000-000000000002";
   attachment.request.controller.dhchap_key =
       nvme::DhchapKey::make(std::vector<std::byte>(48, std::byte{7}), std::nullopt).value();
+  attachment.request.controller.tls_key =
+      nvme::TlsKey::make(std::vector<std::byte>(32, std::byte{9}), nvme::spec::TlsHash::kSha256)
+          .value();
   attachment.request.nsids = {1, 7};
   attachment.frontend = "ublk";
   attachment.devices = {device_of(0, 1), device_of(5, 7)};
@@ -77,6 +80,9 @@ TEST(SavedState, ComesBackAsItWas) {
   EXPECT_EQ(attachment.request.controller.dhchap_key,
             state().attachments[0].request.controller.dhchap_key)
       << "to authenticate again";
+  EXPECT_EQ(attachment.request.controller.tls_key,
+            state().attachments[0].request.controller.tls_key)
+      << "to connect again";
   EXPECT_EQ(attachment.drive_returns_to, "nvme");
   ASSERT_EQ(attachment.devices.size(), 2U);
   EXPECT_EQ(attachment.devices[1].path(), "/dev/ublkb5");

@@ -1,0 +1,34 @@
+#pragma once
+
+// The keys of both kinds, as one: those of authentication (DH-HMAC-CHAP), and those of TLS.
+
+#include <string>
+
+#include "service/dhchap_commands.h"
+#include "service/tls_commands.h"
+
+namespace nvublk::service {
+
+/// Options of attach and discover, as they were typed.
+struct KeyOptions {
+  DhchapSecrets dhchap;
+  TlsSecrets tls;
+};
+
+void add_key_options(CLI::App& app, KeyOptions& options);
+/// The error does not have the keys in it.
+Status read_keys(const KeyOptions& typed, nvme::ControllerOptions& options);
+
+/// What makes and checks keys.
+struct KeyCommandLine {
+  DhchapCommandLine dhchap;
+  TlsCommandLine tls;
+};
+
+void add_key_commands(CLI::App& app, KeyCommandLine& line);
+
+/// For people: of what makes a key, and of what checks one.
+std::string generated_key_text(const Json& report);
+std::string checked_key_text(const Json& report);
+
+}  // namespace nvublk::service
