@@ -19,17 +19,13 @@ namespace {
 /// The most data of a record. [RFC 8446 §5.1]
 constexpr std::size_t kRecordBytes = 16 * 1024;
 
-int descriptor_of(BIO* bio) {
-  return static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio)));
-}
-
 }  // namespace
 
 TlsSession::TlsSession(const TlsServer& server, int fd)
     : server_(server), fd_(fd), ssl_(SSL_new(server.get())), staging_(kRecordBytes) {
   BIO* bio = BIO_new(bio_method());
   CHECK(ssl_ != nullptr && bio != nullptr);
-  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(fd_)));
+  BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
   SSL_set_app_data(ssl_, this);
@@ -57,15 +53,16 @@ const BIO_METHOD* TlsSession::bio_method() {
 
 int TlsSession::bio_read(BIO* bio, char* to, int size) {
   BIO_clear_retry_flags(bio);
-  const ssize_t got = recv(descriptor_of(bio), to, static_cast<std::size_t>(size), 0);
+  const ssize_t got =
+      recv(static_cast<TlsSession*>(BIO_get_data(bio))->fd_, to, static_cast<std::size_t>(size), 0);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
   return static_cast<int>(got);
 }
 
 int TlsSession::bio_write(BIO* bio, const char* from, int size) {
   BIO_clear_retry_flags(bio);
-  const ssize_t sent =
-      send(descriptor_of(bio), from, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT);
+  const ssize_t sent = send(static_cast<TlsSession*>(BIO_get_data(bio))->fd_, from,
+                            static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_write(bio);
   return static_cast<int>(sent);
 }

@@ -25,7 +25,7 @@ device_is() { [ "$(nvublk list -o json | jq -r '.devices[0].state')" = "$1" ]; }
 cipher() { nvublk status -o json | jq -r '.controllers[0].tls_cipher'; }
 # verify DEVICE SIZE: fio writes blocks of that size and reads them again.
 verify() {
-  fio --name=tls --filename="$1" --rw=randwrite --bs="$2" --size=16m --ioengine=libaio \
+  fio --name=tls --filename="$1" --rw=randwrite --bs="$2" --size=8m --ioengine=libaio \
     --iodepth=16 --direct=1 --verify=crc32c --do_verify=1 --verify_fatal=1 >/tmp/fio.log 2>&1
 }
 
