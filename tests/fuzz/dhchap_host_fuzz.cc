@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -31,7 +30,7 @@ Bytes take(Bytes& from, std::size_t most) {
 
 Bytes take_message(Bytes& from) {
   const Bytes length = take(from, 2);
-  return length.size() < 2 ? Bytes() : take(from, length[0] | (length[1] << 8));
+  return length.size() < 2 ? Bytes() : take(from, length[0] + std::size_t{length[1]} * 256);
 }
 
 DhchapOutcome perform(DhchapHost& host, const DhchapAction& action, Bytes& controller) {
@@ -40,9 +39,9 @@ DhchapOutcome perform(DhchapHost& host, const DhchapAction& action, Bytes& contr
       CHECK(!action.message.empty());
       return {};
     case DhchapAction::Kind::kReceive: {
-      const Bytes message = take_message(controller);
-      std::memcpy(action.message.data(), message.data(),
-                  std::min(message.size(), action.message.size()));
+      const auto message = std::as_bytes(take_message(controller));
+      std::ranges::copy(message.first(std::min(message.size(), action.message.size())),
+                        action.message.begin());
       return {};
     }
     case DhchapAction::Kind::kCalculate:

@@ -29,6 +29,14 @@ std::uint64_t sealed_allocations() {
   return allocations.load(std::memory_order_relaxed);
 }
 
+bool allocation_guard_counts_malloc() {
+#ifdef NVUBLK_SANITIZER_HOOKS
+  return true;
+#else
+  return false;
+#endif
+}
+
 void abort_on_sealed_allocation(bool abort) {
   aborts.store(abort, std::memory_order_relaxed);
 }
