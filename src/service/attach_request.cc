@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "nvme/nqn.h"
+#include "nvme/socket_address.h"
 #include "service/json_fields.h"
 #include "service/policy.h"
 
@@ -77,6 +79,44 @@ void write_key(const char* name, const Key& key, Json& params) {
   }
 }
 
+/// What the transport does not have.
+Status check_transport(const nvme::TransportOptions& options) {
+  const nvme::Trtype trtype = options.id.trtype;
+  if (trtype == nvme::Trtype::kFibreChannel) {
+    return fail(ErrorCode::kUnsupported,
+                "there is no Fibre Channel here; the transports are tcp, rdma and pcie");
+  }
+  if (options.id.is_fabrics()) {
+    if (options.controller_memory) {
+      return fail(ErrorCode::kInvalidArgument, "--cmb-queues is for local drives (-t pcie)");
+    }
+    if (options.shared_receive_queue && trtype != nvme::Trtype::kRdma) {
+      return fail(ErrorCode::kInvalidArgument, "--shared-receive-queue is for RDMA (-t rdma)");
+    }
+    if (!options.host_trsvcid.empty() && !nvme::parse_port(options.host_trsvcid)) {
+      return fail(ErrorCode::kInvalidArgument, "--host-trsvcid: '" + options.host_trsvcid +
+                                                   "' is not a port; ports are 1 to 65535");
+    }
+    return {};
+  }
+  const std::array<std::pair<bool, const char*>, 7> for_targets{{
+      {options.header_digest, "--hdr-digest"},
+      {options.data_digest, "--data-digest"},
+      {options.tos >= 0, "--tos"},
+      {!options.host_traddr.empty(), "--host-traddr"},
+      {!options.host_trsvcid.empty(), "--host-trsvcid"},
+      {!options.host_iface.empty(), "--host-iface"},
+      {options.shared_receive_queue, "--shared-receive-queue"},
+  }};
+  for (const auto& [given, name] : for_targets) {
+    if (given) {
+      return fail(ErrorCode::kInvalidArgument,
+                  std::string(name) + " is for targets, not for local drives (-t pcie)");
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string_view frontend_wish_name(FrontendWish wish) {
@@ -144,11 +184,8 @@ Status AttachRequest::check() const {
   if (hotplug && id.is_fabrics()) {
     return fail(ErrorCode::kInvalidArgument, "--hotplug is for local drives (-t pcie)");
   }
-  if (controller.transport.controller_memory && id.is_fabrics()) {
-    return fail(ErrorCode::kInvalidArgument, "--cmb-queues is for local drives (-t pcie)");
-  }
-  if (controller.transport.shared_receive_queue && id.trtype != nvme::Trtype::kRdma) {
-    return fail(ErrorCode::kInvalidArgument, "--shared-receive-queue is for RDMA (-t rdma)");
+  if (Status possible = check_transport(controller.transport); !possible) {
+    return possible;
   }
   if (id.is_fabrics() && id.subnqn.empty()) {
     return fail(ErrorCode::kInvalidArgument, "the subsystem's NQN is missing (-n)");

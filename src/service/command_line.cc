@@ -100,10 +100,12 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
                  "nvme+tcp://ADDR[:PORT]/SUBNQN, or \"trtype:TCP traddr:ADDR ...\", instead of "
                  "-t, -a, -s and -n")
       ->type_name("URI");
-  app.add_option("-t,--transport", words.transport, "Transport: tcp, rdma or pcie")
+  app.add_option("-t,--transport", words.transport,
+                 discovery ? "Transport: tcp or rdma" : "Transport: tcp, rdma or pcie")
       ->type_name("TYPE");
   app.add_option("-a,--traddr", words.traddr,
-                 "Address or host name of the target; PCI address of a drive")
+                 discovery ? "Address or host name of the target"
+                           : "Address or host name of the target; PCI address of a drive")
       ->type_name("ADDR");
   app.add_option("-s,--trsvcid", words.trsvcid,
                  discovery ? "Port of the target (default: 8009 for TCP, else 4420)"
@@ -131,10 +133,6 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
                  "Over RDMA: 4.096 us times 2 to this until it is sent again, -1: the device's")
       ->type_name("N")
       ->check(CLI::Range(-1, 31));
-  app.add_flag("--shared-receive-queue", transport.shared_receive_queue,
-               "Over RDMA: one queue of receive buffers for all of a shard's queue pairs");
-  app.add_flag("--cmb-queues", transport.controller_memory,
-               "Over PCIe: submission queues in the drive's own memory (CMB), if it has some");
   app.add_flag("-g,--hdr-digest", transport.header_digest, "Protect PDU headers by a CRC");
   app.add_flag("-G,--data-digest", transport.data_digest, "Protect PDU data by a CRC");
 }
@@ -151,11 +149,20 @@ void add_queue_options(CLI::App& app, Words& words) {
       ->check(CLI::Range(16, 1024));
 }
 
+// Of controllers that have I/O queues.
+void add_memory_options(CLI::App& app, nvme::TransportOptions& transport) {
+  app.add_flag("--shared-receive-queue", transport.shared_receive_queue,
+               "Over RDMA: one queue of receive buffers for all of a shard's queue pairs");
+  app.add_flag("--cmb-queues", transport.controller_memory,
+               "Over PCIe: submission queues in the drive's own memory (CMB), if it has some");
+}
+
 void add_device_options(CLI::App& app, Words& words) {
   AttachRequest& request = words.request;
   app.add_option("--nsid", words.nsids, "Namespaces to show (default: all active ones)")
       ->type_name("N[,N]")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(CLI::Range(1U, 0xfffffffeU));
   app.add_option("--frontend", words.frontend,
                  "auto, ublk or fuse (default: auto, which is ublk where the kernel has it)")
@@ -186,6 +193,7 @@ void add_attach(CLI::App& app, Words& words) {
   attach->add_flag("--discover", words.discover,
                    "The address is a discovery subsystem's: attach all that it lists");
   add_queue_options(*attach, words);
+  add_memory_options(*attach, words.request.controller.transport);
   add_policy_options(*attach, words.policy);
   add_device_options(*attach, words);
   attach->footer(kAttachExamples);
@@ -401,8 +409,12 @@ Status finish_attach(Words& words) {
   if (Status keys = read_keys(words.keys, request.controller); !keys) {
     return keys;
   }
-  if (!request.hostid.empty() && !nvme::Uuid::parse(request.hostid)) {
-    return fail(ErrorCode::kInvalidArgument, "-I/--hostid: '" + request.hostid + "' is no UUID");
+  if (!request.hostid.empty()) {
+    const auto hostid = nvme::Uuid::parse(request.hostid);
+    if (!hostid || hostid->is_zero()) {
+      return fail(ErrorCode::kInvalidArgument, "-I/--hostid: '" + request.hostid + "' is no UUID" +
+                                                   (hostid ? " of a host" : ""));
+    }
   }
   return request.check();
 }

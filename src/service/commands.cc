@@ -44,6 +44,12 @@ int print_failure(const CommandLine& line, const Error& error) {
   return 1;
 }
 
+/// Of what was found out without anybody's help.
+int print_misuse(const CommandLine& line, const Error& error) {
+  const int status = print_failure(line, error);
+  return error.code == ErrorCode::kInvalidArgument ? 2 : status;
+}
+
 Result<RpcClient> connect_or_start(const std::string& socket_path) {
   auto client = RpcClient::connect(socket_path);
   if (client || client.error().code != ErrorCode::kNotFound) {
@@ -222,8 +228,10 @@ int run_pci_list(const CommandLine& line) {
 
 int run_pci_change(const CommandLine& line, Status (*change)(const nvme::PciAddress& address)) {
   const auto address = nvme::PciAddress::parse(line.target);
-  Status status = address ? change(*address) : std::unexpected(address.error());
-  if (!status) {
+  if (!address) {
+    return print_misuse(line, address.error());
+  }
+  if (Status status = change(*address); !status) {
     return print_failure(line, status.error());
   }
   if (line.json) {
@@ -257,17 +265,23 @@ Result<std::string> machine_nqn(bool needed) {
 int run_gen_dhchap_key(const CommandLine& line) {
   const DhchapCommandLine& words = line.keys.dhchap;
   const auto nqn = machine_nqn(words.nqn.empty() && words.hmac != 0);
-  const auto report = nqn ? generate_dhchap_key(words, *nqn) : std::unexpected(nqn.error());
+  if (!nqn) {
+    return print_failure(line, nqn.error());
+  }
+  const auto report = generate_dhchap_key(words, *nqn);
   return report ? print_report(line, *report, generated_key_text)
-                : print_failure(line, report.error());
+                : print_misuse(line, report.error());
 }
 
 int run_gen_tls_key(const CommandLine& line) {
   const TlsCommandLine& words = line.keys.tls;
   const auto nqn = machine_nqn(words.hostnqn.empty() && !words.subnqn.empty());
-  const auto report = nqn ? generate_tls_key(words, *nqn) : std::unexpected(nqn.error());
+  if (!nqn) {
+    return print_failure(line, nqn.error());
+  }
+  const auto report = generate_tls_key(words, *nqn);
   return report ? print_report(line, *report, generated_key_text)
-                : print_failure(line, report.error());
+                : print_misuse(line, report.error());
 }
 
 int run_check_tls_key(const CommandLine& line) {

@@ -18,27 +18,20 @@ constexpr std::int64_t kMaxTimeoutSeconds = 86400;
 constexpr char kActionKey[] = "timeout_action";
 
 struct Setting {
-  const char* key;   ///< in JSON
-  const char* name;  ///< as it is typed and shown
+  const char* key;       ///< in JSON
+  const char* name;      ///< as it is typed and shown
+  std::int64_t minimum;  ///< seconds
+  std::int64_t maximum;  ///< seconds
 };
 constexpr std::array<Setting, 7> kSettings = {{
-    {"ctrl_loss_tmo", "ctrl-loss-tmo"},
-    {"fast_io_fail_tmo", "fast_io_fail_tmo"},
-    {"reconnect_delay", "reconnect-delay"},
-    {"keep_alive_tmo", "keep-alive-tmo"},
-    {"io_timeout", "io-timeout"},
-    {"admin_timeout", "admin-timeout"},
-    {kActionKey, "timeout-action"},
+    {"ctrl_loss_tmo", "ctrl-loss-tmo", -1, kMaxSeconds},
+    {"fast_io_fail_tmo", "fast_io_fail_tmo", -1, kMaxSeconds},
+    {"reconnect_delay", "reconnect-delay", 1, kMaxSeconds},
+    {"keep_alive_tmo", "keep-alive-tmo", 0, kMaxKeepAliveSeconds},
+    {"io_timeout", "io-timeout", 1, kMaxTimeoutSeconds},
+    {"admin_timeout", "admin-timeout", 1, kMaxTimeoutSeconds},
+    {kActionKey, "timeout-action", 0, 0},
 }};
-
-template <typename Time>
-void read_seconds(JsonFields& fields, const char* key, Time& value, std::int64_t minimum,
-                  std::int64_t maximum) {
-  std::int64_t count = 0;
-  if (fields.integer(key, count, minimum, maximum)) {
-    value = seconds(count);
-  }
-}
 
 std::int64_t in_seconds(milliseconds time) {
   return std::chrono::duration_cast<seconds>(time).count();
@@ -49,6 +42,15 @@ const Setting* find_setting(std::string name) {
   const auto found =
       std::ranges::find_if(kSettings, [&name](const Setting& each) { return name == each.key; });
   return found == kSettings.end() ? nullptr : &*found;
+}
+
+template <typename Time>
+void read_seconds(JsonFields& fields, const char* key, Time& value) {
+  const Setting& setting = *find_setting(key);
+  std::int64_t count = 0;
+  if (fields.integer(key, count, setting.minimum, setting.maximum)) {
+    value = seconds(count);
+  }
 }
 
 std::string list_settings() {
@@ -62,12 +64,12 @@ std::string list_settings() {
 }  // namespace
 
 void read_policy(JsonFields& fields, nvme::ControllerOptions& options) {
-  read_seconds(fields, "keep_alive_tmo", options.keep_alive, 0, kMaxKeepAliveSeconds);
-  read_seconds(fields, "reconnect_delay", options.reconnect_delay, 1, kMaxSeconds);
-  read_seconds(fields, "ctrl_loss_tmo", options.ctrl_loss_timeout, -1, kMaxSeconds);
-  read_seconds(fields, "fast_io_fail_tmo", options.fast_io_fail_timeout, -1, kMaxSeconds);
-  read_seconds(fields, "io_timeout", options.io_timeout, 1, kMaxTimeoutSeconds);
-  read_seconds(fields, "admin_timeout", options.admin_timeout, 1, kMaxTimeoutSeconds);
+  read_seconds(fields, "keep_alive_tmo", options.keep_alive);
+  read_seconds(fields, "reconnect_delay", options.reconnect_delay);
+  read_seconds(fields, "ctrl_loss_tmo", options.ctrl_loss_timeout);
+  read_seconds(fields, "fast_io_fail_tmo", options.fast_io_fail_timeout);
+  read_seconds(fields, "io_timeout", options.io_timeout);
+  read_seconds(fields, "admin_timeout", options.admin_timeout);
   std::string action;
   if (fields.text(kActionKey, action)) {
     if (const auto found = nvme::timeout_action_from_name(action)) {
@@ -117,6 +119,10 @@ Result<Json> parse_settings(const std::vector<std::string>& words) {
     }
     const std::string text = word.substr(equals + 1);
     if (setting->key == std::string(kActionKey)) {
+      if (!nvme::timeout_action_from_name(text)) {
+        return fail(ErrorCode::kInvalidArgument,
+                    "timeout-action is reset, abort or none, not '" + text + "'");
+      }
       policy[setting->key] = text;
       continue;
     }
@@ -125,6 +131,11 @@ Result<Json> parse_settings(const std::vector<std::string>& words) {
     if (error != std::errc() || end != text.data() + text.size()) {
       return fail(ErrorCode::kInvalidArgument,
                   std::string(setting->name) + " is a number of seconds, not '" + text + "'");
+    }
+    if (value < setting->minimum || value > setting->maximum) {
+      return fail(ErrorCode::kInvalidArgument,
+                  std::string(setting->name) + " is from " + std::to_string(setting->minimum) +
+                      " to " + std::to_string(setting->maximum) + " seconds, not " + text);
     }
     policy[setting->key] = value;
   }

@@ -159,6 +159,16 @@ TEST(AttachRequest, QueuesInADrivesMemoryAreForLocalDrives) {
   EXPECT_EQ(refusal(params), "--cmb-queues is for local drives (-t pcie)");
 }
 
+TEST(AttachRequest, WhatOnlyTargetsHaveIsNotForLocalDrives) {
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, Json>>{
+           {"hdr_digest", true}, {"data_digest", true}, {"tos", 8}, {"host_traddr", "192.0.2.7"}}) {
+    Json params{{"transport", "pcie"}, {"traddr", "0000:01:00.0"}};
+    ASSERT_TRUE(AttachRequest::from_params(params));
+    params[name] = value;
+    EXPECT_NE(refusal(params).find("is for targets"), std::string::npos) << name;
+  }
+}
+
 TEST(AttachRequest, NeedsASubsystem) {
   Json params = minimal();
   params.erase("nqn");

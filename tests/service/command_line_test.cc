@@ -105,6 +105,15 @@ TEST(CommandLine, ReadsAUriAndTheOtherForm) {
   EXPECT_EQ(spdk->attach.controller.transport.id, uri.attach.controller.transport.id);
 }
 
+TEST(CommandLine, AListOfNamespacesIsOneWord) {
+  const auto before = parsed("attach --nsid 1,4 nvme+tcp://192.0.2.1/nqn.2026-01.org.example:disk");
+  EXPECT_EQ(before.attach.nsids, (std::vector<std::uint32_t>{1, 4}));
+  EXPECT_EQ(before.attach.controller.transport.id.traddr, "192.0.2.1");
+  const auto twice =
+      parsed("attach --nsid 1 --nsid 4 nvme+tcp://192.0.2.1/nqn.2026-01.org.example:disk");
+  EXPECT_EQ(twice.attach.nsids, (std::vector<std::uint32_t>{1, 4}));
+}
+
 TEST(CommandLine, CommonOptionsStandBeforeOrAfterTheCommand) {
   EXPECT_EQ(parsed("--socket /tmp/a list").socket_path, "/tmp/a");
   EXPECT_EQ(parsed("list --socket /tmp/b -o json").socket_path, "/tmp/b");
@@ -237,6 +246,16 @@ TEST(CommandLine, WrongUsageIsOneLineWithStatusTwo) {
       {address + "-k 0 --timeout-action none", "gone silent"},
       {"set x", "settings"},
       {"set x loss=1", "ctrl-loss-tmo"},
+      {"set x io-timeout=0", "io-timeout is from 1 to 86400 seconds"},
+      {"set x ctrl_loss_tmo=-2", "ctrl-loss-tmo is from -1"},
+      {"set x timeout-action=foo", "reset, abort or none"},
+      {"attach -t fc -a nn-0x1000:pn-0x2000 -n nqn.2026-01.org.example:disk", "no Fibre Channel"},
+      {"attach -t pcie -a 0000:01:00.0 -g", "--hdr-digest is for targets"},
+      {"attach -t pcie -a 0000:01:00.0 -w 192.0.2.7", "--host-traddr is for targets"},
+      {"discover -t tcp -a 192.0.2.1 --cmb-queues", "--cmb-queues"},
+      {address + "--host-trsvcid 70000", "--host-trsvcid: '70000'"},
+      {address + "--nsid 1 2", "not both"},
+      {address + "-I 00000000-0000-0000-0000-000000000000", "-I"},
       {address + "--nsid 0", "--nsid"},
       {address + "--nsid 1,x", "--nsid"},
       {address + "--frontend nbd", "--frontend"},

@@ -26,6 +26,7 @@ TEST(Policy, SettingsThatAreNoneAreExplained) {
   EXPECT_NE(refusal({"io-timeout=1s"}).find("number of seconds"), std::string::npos);
   EXPECT_NE(refusal({"io-timeout="}).find("number of seconds"), std::string::npos);
   EXPECT_NE(refusal({"io-timeout=1", "io_timeout=2"}).find("twice"), std::string::npos);
+  EXPECT_NE(refusal({"keep-alive-tmo=4294968"}).find("from 0 to 4294967"), std::string::npos);
 }
 
 TEST(Policy, WhatIsWrittenIsRead) {
