@@ -142,6 +142,7 @@ void ControlConnection::received(std::int32_t result) {
   }
   if (result == 0) {
     ended_ = true;
+    lines_.append("\n");  // which the last line may lack
     advance();
     return;
   }

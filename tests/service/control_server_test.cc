@@ -200,6 +200,15 @@ TEST_F(ControlServerTest, AClientThatOnlyStopsSendingGetsItsAnswer) {
   EXPECT_EQ(line(fd), "") << "and then the connection closes";
 }
 
+TEST_F(ControlServerTest, TheLastLineNeedsNoNewline) {
+  const UniqueFd fd = client();
+  send(fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"later\"}");
+  ::shutdown(fd.get(), SHUT_WR);
+  turn_until([this] { return handler_.calls.size() == 1; });
+  server_->answer(handler_.calls[0], Json("heard"));
+  EXPECT_EQ(answer(fd)["result"], "heard");
+}
+
 TEST_F(ControlServerTest, ALineThatNeverEndsIsCutOff) {
   const UniqueFd fd = client();
   send(fd, std::string(ControlConnection::kMaxLineBytes + 1, 'x'));
