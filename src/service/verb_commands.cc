@@ -1,12 +1,16 @@
 #include "service/verb_commands.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <fstream>
-#include <iostream>
 #include <iterator>
 #include <utility>
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "engine/fd.h"
 #include "nvme/base64.h"
 #include "nvme/spec/opcodes.h"
 #include "service/error_line.h"
@@ -76,19 +80,40 @@ Result<Json> attach_one(AttachRequest request, const Found& subsystem, RpcClient
   return report;
 }
 
-/// Reads what a command sends: `most` bytes of the file, or of standard input.
+/// Reads what a command sends: `most` bytes of the file, or of standard input. It may have fewer,
+/// but what cannot be read must not become zeroes on a medium.
 Result<std::string> read_input(const std::string& path, std::size_t most, const char* option) {
-  std::string bytes(most, '\0');
-  std::ifstream file;
-  if (!path.empty() && path != "-") {
-    file.open(path, std::ios::binary);
+  const bool standard = path.empty() || path == "-";
+  const auto cannot_read = [&](int error) {
+    Error result =
+        Error::from_errno(error, "cannot read " + (standard ? "the standard input" : path));
+    result.text += std::string("; check ") + option;
+    return std::unexpected(std::move(result));
+  };
+  UniqueFd file;
+  if (!standard) {
+    file.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) {
-      return fail(ErrorCode::kNotFound, "cannot read " + path + "; check " + option);
+      return cannot_read(errno);
     }
   }
-  std::istream& input = file.is_open() ? static_cast<std::istream&>(file) : std::cin;
-  input.read(bytes.data(), static_cast<std::streamsize>(most));
-  bytes.resize(static_cast<std::size_t>(input.gcount()));
+  const int source = standard ? STDIN_FILENO : file.get();
+  std::string bytes(most, '\0');
+  std::size_t filled = 0;
+  while (filled < most) {
+    const ssize_t count = ::read(source, bytes.data() + filled, most - filled);
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      return cannot_read(errno);
+    }
+    if (count == 0) {
+      break;
+    }
+    filled += static_cast<std::size_t>(count);
+  }
+  bytes.resize(filled);
   return bytes;
 }
 

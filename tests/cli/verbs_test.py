@@ -73,6 +73,24 @@ class Verbs(CliTest):
         self.show("io-passthru", "nvublk0n2", "-O", "2", count, "-r", "-l", str(most), "-i", back)
         self.assertEqual(back.read_bytes(), wanted)
 
+    def test_what_cannot_be_read_is_not_written_as_zeroes(self):
+        write = ("io-passthru", "nvublk0n1", "-O", "1", "-l", "4096", "-w", "-i")
+        block, back = self.folder / "block", self.folder / "back"
+        block.write_bytes(b"precious" * 512)
+        self.show(*write, block)
+        self.must_fail(f"cannot read {self.folder}: Is a directory", *write, self.folder)
+        with open(self.folder / "unreadable", "wb") as unreadable:
+            self.must_fail("cannot read the standard input: Bad file descriptor", *write, "-",
+                           stdin=unreadable)
+        self.must_fail(f"cannot read {self.folder}: Is a directory.*--metadata", *write, block,
+                       "-m", "8", "-M", self.folder)
+        self.show("io-passthru", "nvublk0n1", "-O", "2", "-l", "4096", "-r", "-i", back)
+        self.assertEqual(back.read_bytes(), block.read_bytes())
+        block.write_bytes(b"short")
+        self.show(*write, block, "-p", "0x20")
+        self.show("io-passthru", "nvublk0n1", "-O", "2", "-l", "4096", "-r", "-i", back)
+        self.assertEqual(back.read_bytes(), b"short".ljust(4096))
+
     def test_the_command_is_shown_and_a_dry_run_needs_no_daemon(self):
         self.assertRegex(self.show(*PASSTHROUGH, "-s"), r"^opcode +: 06\n(.*\n)+Admin Command")
         shown = self.show(*PASSTHROUGH, "--dry-run", socket=self.folder / "nobody")
