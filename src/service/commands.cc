@@ -1,7 +1,9 @@
 #include "service/commands.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "nvme/base64.h"
@@ -325,54 +327,66 @@ int end_early(const CommandLineEnd& end) {
   return end.status;
 }
 
-}  // namespace
-
-int run_command(const std::vector<std::string>& words) {
-  auto line = parse_command_line(words);
-  if (!line) {
-    return end_early(line.error());
-  }
-  switch (line->kind) {
+int run_line(const CommandLine& line) {
+  switch (line.kind) {
     case CommandKind::kCheckDhchapKey:
-      return run_check_dhchap_key(*line);
+      return run_check_dhchap_key(line);
     case CommandKind::kCheckTlsKey:
-      return run_check_tls_key(*line);
+      return run_check_tls_key(line);
     case CommandKind::kGenTlsKey:
-      return run_gen_tls_key(*line);
+      return run_gen_tls_key(line);
     case CommandKind::kGenDhchapKey:
-      return run_gen_dhchap_key(*line);
+      return run_gen_dhchap_key(line);
     case CommandKind::kAttach:
-      return run_attach(*line);
+      return run_attach(line);
     case CommandKind::kDiscover:
-      return run_discover(*line);
+      return run_discover(line);
     case CommandKind::kVerb:
-      return run_verb(*line);
+      return run_verb(line);
     case CommandKind::kDetach:
-      return run_detach(*line);
+      return run_detach(line);
     case CommandKind::kList:
-      return run_list(*line);
+      return run_list(line);
     case CommandKind::kStatus:
-      return run_status(*line);
+      return run_status(line);
     case CommandKind::kRecover:
-      return run_recover(*line);
+      return run_recover(line);
     case CommandKind::kSet:
-      return run_set(*line);
+      return run_set(line);
     case CommandKind::kPciList:
-      return run_pci_list(*line);
+      return run_pci_list(line);
     case CommandKind::kPciBind:
-      return run_pci_change(*line, [](const nvme::PciAddress& address) -> Status {
+      return run_pci_change(line, [](const nvme::PciAddress& address) -> Status {
         const auto bound = bind_to_vfio(address);
         return bound ? Status{} : std::unexpected(bound.error());
       });
     case CommandKind::kPciUnbind:
       return run_pci_change(
-          *line, [](const nvme::PciAddress& address) { return unbind_from_vfio(address); });
+          line, [](const nvme::PciAddress& address) { return unbind_from_vfio(address); });
     case CommandKind::kFeatures:
-      return run_features(*line);
+      return run_features(line);
     case CommandKind::kVersion:
-      return run_version(*line);
+      return run_version(line);
   }
   return 1;
+}
+
+/// Everything is printed: `status`, or 1 if not all of it got to where it should.
+int finish_output(int status) {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
+    return status;
+  }
+  const char* reason = errno != 0 ? std::strerror(errno) : "not all of it was written";
+  std::fprintf(stderr, "nvublk: cannot write the output: %s\n", reason);
+  return status != 0 ? status : 1;
+}
+
+}  // namespace
+
+int run_command(const std::vector<std::string>& words) {
+  const auto line = parse_command_line(words);
+  return finish_output(line ? run_line(*line) : end_early(line.error()));
 }
 
 }  // namespace nvublk::service

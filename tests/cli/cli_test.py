@@ -210,6 +210,18 @@ class Errors(CliTest):
         outcome = self.must_fail("--help", "detach", "-o", "json", status=2)
         self.assertIn("message", outcome.json["error"])
 
+    def test_output_that_cannot_be_written(self):
+        self.attach(self.good)
+        for words in (["list"], ["status", "-o", "json"], ["id-ctrl", "nvublk0", "-b"], ["version"],
+                      ["features"], ["--help"]):
+            command = [PROGRAMS / "nvublk", *words]
+            with open("/dev/full", "wb") as full:
+                ended = subprocess.run(command, env=self.environment(), stdout=full, text=True,
+                                       stderr=subprocess.PIPE, timeout=60, check=False)
+            self.assertEqual(ended.returncode, 1, words)
+            self.assertRegex(ended.stderr, r"^nvublk: cannot write the output: .+\n$", words)
+        self.assertEqual(self.nvublk("detach", "--all").status, 0)
+
     def test_device_that_is_open(self):
         device = self.attach(self.good)[0]
         with open(device, "rb"):
