@@ -64,10 +64,12 @@ Json error_json(const Error& error) {
 }
 
 std::string resolve_device_link(const std::string& target) {
-  if (target.empty() || target.front() != '/') {
+  std::error_code failure;
+  const bool is_path = target.find('/') != std::string::npos ||
+                       std::filesystem::is_block_file(std::filesystem::path(target), failure);
+  if (!is_path) {
     return target;
   }
-  std::error_code failure;
   const std::filesystem::path real = std::filesystem::canonical(target, failure);
   return failure ? target : real.string();
 }

@@ -4,6 +4,7 @@
 import json
 import sys
 import unittest
+from pathlib import Path
 
 from harness import HOSTNQN, PROGRAMS, SUBNQN, CliTest, run
 
@@ -35,6 +36,17 @@ class Verbs(CliTest):
             self.assertEqual(self.ask("id-ctrl", name), wanted)
         self.assertEqual(self.ask("id-ns", self.devices[1])["nsze"], (32 << 20) // 512)
         self.assertEqual(self.ask("id-ns", "nvublk0", "-n", "1")["nsze"], (16 << 20) // 4096)
+
+    def test_a_path_may_be_relative_and_a_link(self):
+        device = Path(self.devices[0])
+        link = self.folder / "link"
+        link.symlink_to(device)
+        for name, folder in ((device.name, "/dev"), (f"../dev/{device.name}", "/dev"),
+                             ("link", self.folder), ("./link", self.folder), (link, "/")):
+            outcome = self.nvublk("status", name, "-o", "json", cwd=folder)
+            self.assertEqual((outcome.status, outcome.err), (0, ""), outcome)
+            self.assertEqual([each["device"] for each in outcome.json["devices"]], [str(device)])
+        self.assertEqual(self.nvublk("detach", device.name, cwd="/dev").status, 0)
 
     def test_text_is_in_nvme_clis_manner(self):
         self.assertRegex(self.show("id-ctrl", "nvublk0"), r"^NVME Identify Controller:\nvid +: ")

@@ -1,8 +1,11 @@
 // What people see: error lines, sizes, tables.
 
+#include <filesystem>
+
 #include <gtest/gtest.h>
 
 #include "service/error_line.h"
+#include "service/temporary_folder.h"
 #include "service/text_output.h"
 
 namespace nvublk::service {
@@ -21,6 +24,23 @@ TEST(ErrorLine, AnAdviceInTheTextIsEnough) {
   EXPECT_EQ(error_line("attach",
                        Error{ErrorCode::kUnreachable, "refused; check the port", "TCP connect", 0}),
             "nvublk: attach: refused (step: TCP connect); check the port");
+}
+
+TEST(DeviceLink, IsResolvedHoweverThePathIsGiven) {
+  const test::TemporaryFolder folder;
+  const std::string real = std::filesystem::canonical(folder.path());
+  folder.write("device", "");
+  std::filesystem::create_symlink("device", folder / "link");
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  EXPECT_EQ(resolve_device_link(folder / "link"), real + "/device");
+  EXPECT_EQ(resolve_device_link("./link"), real + "/device");
+  EXPECT_EQ(resolve_device_link("device"), "device") << "a name, and no block device";
+  EXPECT_EQ(resolve_device_link("nvublk0"), "nvublk0");
+  EXPECT_EQ(resolve_device_link("nqn.2026-01.io.nvublk:a/b"), "nqn.2026-01.io.nvublk:a/b");
+  EXPECT_EQ(resolve_device_link("./nothing"), "./nothing");
+  EXPECT_EQ(resolve_device_link(""), "");
+  std::filesystem::current_path(before);
 }
 
 TEST(ErrorLine, StaysOneLine) {
