@@ -167,11 +167,15 @@ int run_discover(const CommandLine& line) {
   if (!line.raw) {
     return print_report(line, *report, discovery_text);
   }
-  const Status written = write_output(
-      line.raw_file,
-      nvme::from_base64(report->value("data", std::string())).value_or(std::vector<std::byte>()),
-      "--raw");
-  return written ? 0 : print_failure(line, written.error());
+  const auto log =
+      nvme::from_base64(report->value("data", std::string())).value_or(std::vector<std::byte>());
+  if (Status written = write_output(line.raw_file, log, "--raw"); !written) {
+    return print_failure(line, written.error());
+  }
+  if (line.json) {
+    print(to_pretty(Json{{"file", line.raw_file}, {"bytes", log.size()}}) + "\n");
+  }
+  return 0;
 }
 
 int run_verb(const CommandLine& line) {

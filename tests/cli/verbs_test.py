@@ -160,6 +160,15 @@ class Discovery(CliTest):
         self.assertIn(f"subnqn:  {SUBNQN}\n", text)
         self.assertEqual(self.nvublk("list", "-o", "json").json, {"devices": []})
 
+    def test_the_saved_log_is_reported_as_json(self):
+        target = self.target()
+        saved = self.folder / "log"
+        outcome = self.discover(target, "-r", saved, "-o", "json")
+        self.assertEqual((outcome.status, outcome.err), (0, ""), outcome)
+        self.assertEqual(outcome.json, {"file": str(saved), "bytes": saved.stat().st_size})
+        self.assertGreaterEqual(saved.stat().st_size, 2048)
+        self.assertEqual(self.discover(target, "-r", saved).out, "")
+
     def test_everything_listed_is_attached_once(self):
         target = self.target(namespaces=("size=16M", "size=16M"))
         words = ["attach", "--discover", *self.address(target), "--frontend", "fuse"]
