@@ -215,7 +215,8 @@ Status print_answer(const CommandLine& line, const Json& report) {
     return {};
   }
   const std::string target = line.verb.params["target"].get<std::string>();
-  print(verb_text(line.name, target, report, line.verb.human_readable));
+  const std::uint32_t nsid = line.verb.params.value("namespace-id", nvme::spec::kNsidBroadcast);
+  print(verb_text(line.name, target, report, line.verb.human_readable, nsid));
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "nvme/base64.h"
+#include "nvme/status_text.h"
 #include "service/feature_bits.h"
 #include "service/field_bits.h"
 
@@ -187,8 +188,10 @@ std::string warning_bits(std::uint64_t warning) {
   return text;
 }
 
-std::string smart_log_text(const std::string& target, const Json& report, bool human) {
-  std::string text = "Smart Log for NVME device:" + target + "\n";
+std::string smart_log_text(const std::string& target, const Json& report, bool human,
+                           std::uint32_t nsid) {
+  std::string text =
+      "Smart Log for NVME device:" + target + " namespace-id:" + format("%x", nsid) + "\n";
   const auto line = [&text](const std::string& label, const std::string& value) {
     text += format("%-40s: ", label.c_str()) + value + "\n";
   };
@@ -223,19 +226,48 @@ std::string smart_log_text(const std::string& target, const Json& report, bool h
   return text;
 }
 
+const char* error_transport(std::uint64_t trtype) {
+  switch (trtype) {
+    case 0:
+      return "The transport type is not indicated or the error is not transport related.";
+    case 1:
+      return "RDMA Transport error.";
+    case 2:
+      return "Fibre Channel Transport error.";
+    case 3:
+      return "TCP Transport error.";
+    case 254:
+      return "Intra-host Transport error.";
+    default:
+      return "Reserved";
+  }
+}
+
+std::string error_log_value(const std::string& key, const Json& value) {
+  static const std::set<std::string, std::less<>> in_hex = {
+      "cmdid", "status_field", "phase_tag", "parm_error_location", "lba",
+      "nsid",  "opcode",       "cs",        "trtype_spec_info"};
+  if (key == "status_field") {
+    const auto status = nvme::spec::NvmeStatus::from_bits(value.get<std::uint16_t>());
+    const std::string_view name = nvme::status_name(status);
+    return hex(value) + "(" + (name.empty() ? "Unknown" : std::string(name)) + ")";
+  }
+  if (key == "trtype") {
+    return error_transport(value.get<std::uint64_t>());
+  }
+  return in_hex.contains(key) ? hex(value) : word(value);
+}
+
 std::string error_log_text(const std::string& target, const Json& report) {
   const Json& errors = report.at("errors");
   const std::string rule = ".................\n";
   std::string text =
       "Error Log Entries for device:" + target + " entries:" + std::to_string(errors.size()) + "\n";
   for (std::size_t i = 0; i < errors.size(); i++) {
-    const Json& error = errors[i];
-    text += rule + format(" Entry[%2zu]\n", i) + rule;
-    for (const auto& [key, value] : error.items()) {
-      const bool in_hex = key == "cmdid" || key == "status_field" || key == "nsid" ||
-                          key == "parm_error_location" || key == "lba" || key == "cs" ||
-                          key == "opcode";
-      text += format("%-19s: ", key.c_str()) + (in_hex ? hex(value) : word(value)) + "\n";
+    text += rule + format(" Entry[%2zu]   \n", i) + rule;
+    for (const auto& [key, value] : errors[i].items()) {
+      const char* label = key == "parm_error_location" ? "parm_err_loc" : key.c_str();
+      text += format("%-16s: ", label) + error_log_value(key, value) + "\n";
     }
   }
   return text + rule;
@@ -317,7 +349,7 @@ std::string hex_dump(std::span<const std::byte> data) {
 }
 
 std::string verb_text(const std::string& command, const std::string& target, const Json& report,
-                      bool human) {
+                      bool human, std::uint32_t nsid) {
   if (command == "id-ctrl") {
     return id_ctrl_text(report, human);
   }
@@ -328,7 +360,7 @@ std::string verb_text(const std::string& command, const std::string& target, con
     return list_ns_text(report);
   }
   if (command == "smart-log") {
-    return smart_log_text(target, report, human);
+    return smart_log_text(target, report, human, nsid);
   }
   if (command == "error-log") {
     return error_log_text(target, report);

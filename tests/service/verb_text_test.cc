@@ -218,6 +218,35 @@ TEST(VerbText, CriticalWarningsAreExplainedAsInNvmeCli) {
   EXPECT_EQ(verb_text("smart-log", "nvublk0", report).find("Read-only"), std::string::npos);
 }
 
+TEST(VerbText, TheSmartLogSaysWhoseItIs) {
+  const Json report = smart_log_report(nvme::spec::SmartLog{});
+  EXPECT_TRUE(verb_text("smart-log", "nvublk0", report)
+                  .starts_with("Smart Log for NVME device:nvublk0 namespace-id:ffffffff\n"));
+  EXPECT_TRUE(verb_text("smart-log", "nvublk0", report, false, 26)
+                  .starts_with("Smart Log for NVME device:nvublk0 namespace-id:1a\n"));
+}
+
+TEST(VerbText, ErrorsReadAsInNvmeCli) {
+  nvme::spec::ErrorLogEntry entry;
+  entry.error_count = std::uint64_t{3};
+  entry.cid = std::uint16_t{0x10};
+  entry.status_field = std::uint16_t{2 << 1 | 1};
+  entry.parameter_error_location = std::uint16_t{0xffff};
+  entry.trtype = 3;
+  const Json report = error_log_report(std::as_bytes(std::span(&entry, 1)));
+  EXPECT_EQ(report["errors"][0]["parm_error_location"], 0xffff);
+  const std::string text = verb_text("error-log", "nvublk0", report);
+  EXPECT_TRUE(
+      text.starts_with("Error Log Entries for device:nvublk0 entries:1\n"
+                       ".................\n Entry[ 0]   \n.................\n"
+                       "error_count     : 3\nsqid            : 0\n"
+                       "cmdid           : 0x10\nstatus_field    : 0x2(INVALID_FIELD)\n"
+                       "phase_tag       : 0x1\nparm_err_loc    : 0xffff\n"
+                       "lba             : 0\nnsid            : 0\n"
+                       "vs              : 0\ntrtype          : TCP Transport error.\n"))
+      << text;
+}
+
 TEST(VerbText, TheVendorsPartIsShownAsBytes) {
   nvme::spec::IdentifyController controller;
   Json report = id_ctrl_report(controller);
