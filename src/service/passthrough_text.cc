@@ -78,7 +78,7 @@ std::string command_name_text(bool io, std::uint8_t opcode) {
             : admin_name(static_cast<AdminOpcode>(opcode));
 }
 
-std::string show_command_text(const Json& params, std::size_t data_bytes) {
+std::string show_command_text(const Json& params) {
   std::string text;
   const auto line = [&](const char* label, std::uint64_t value, int digits) {
     std::array<char, 64> row{};
@@ -88,10 +88,15 @@ std::string show_command_text(const Json& params, std::size_t data_bytes) {
   };
   const auto of = [&params](const char* key) { return params.value(key, std::uint64_t{0}); };
   line("opcode", of("opcode"), 2);
+  line("flags", 0, 2);
+  line("rsvd1", 0, 4);
   line("nsid", of("namespace-id"), 8);
   line("cdw2", of("cdw2"), 8);
   line("cdw3", of("cdw3"), 8);
-  line("data_len", data_bytes, 8);
+  line("data_len", of("data-len"), 8);
+  line("metadata_len", of("metadata-len"), 8);
+  line("addr", 0, 1);
+  line("metadata", 0, 1);
   for (const char* dword : {"cdw10", "cdw11", "cdw12", "cdw13", "cdw14", "cdw15"}) {
     line(dword, of(dword), 8);
   }

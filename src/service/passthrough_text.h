@@ -9,8 +9,9 @@
 
 namespace nvublk::service {
 
-/// The fields of a command, from the parameters of its method; `data_bytes` is how much it moves.
-std::string show_command_text(const Json& params, std::size_t data_bytes);
+/// The fields of a command as nvme-cli has them, from the parameters of its method. Its memory has
+/// no addresses here, and what nvme-cli calls rsvd1 is not sent: these are 0.
+std::string show_command_text(const Json& params);
 /// "Identify", "Flush"; "Unknown" for opcodes that are not defined.
 std::string command_name_text(bool io, std::uint8_t opcode);
 

@@ -181,6 +181,7 @@ Json device_json(const Attachment& attachment, const Attachment::Device& device)
   Json json;
   json["device"] = info.device;
   json["name"] = device.name;
+  json["nsid"] = device.nsid;
   json["frontend"] = info.frontend;
   json["state"] = device_state(device, info, attachment.controller_state());
   json["reason"] = device.problem;

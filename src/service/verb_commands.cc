@@ -125,8 +125,9 @@ bool sends_data(const Json& params) {
 /// Adds the data to send to `params`.
 Status add_data(const VerbLine& verb, Json& params) {
   const std::size_t length = params.value("data-len", std::size_t{0});
-  const bool wanted = length > 0 || !verb.input_file.empty();
-  if (!sends_data(params) || !wanted || verb.dry_run) {
+  const bool is_file = !verb.input_file.empty() && verb.input_file != "-";
+  const bool wanted = verb.dry_run ? is_file : length > 0 || !verb.input_file.empty();
+  if (!sends_data(params) || !wanted) {
     return {};
   }
   const std::size_t most = length > 0 ? length : Verbs::kMaxDataBytes + std::size_t{1};
@@ -140,6 +141,7 @@ Status add_data(const VerbLine& verb, Json& params) {
                     " is longer than a command may carry, which is 1 MiB; say with "
                     "--data-len how much of it to send");
   }
+  params["data-len"] = length > 0 ? length : bytes->size();
   params["data"] = nvme::to_base64(std::as_bytes(std::span(*bytes)));
   return {};
 }
@@ -196,11 +198,39 @@ Status print_passthrough(const CommandLine& line, const Json& report, std::int64
   return {};
 }
 
-void show_command(const CommandLine& line) {
-  const std::string text =
-      show_command_text(line.verb.params, line.verb.params.value("data-len", std::size_t{0}));
+/// The namespace of the device that `target` is; 0 if it is a controller.
+Result<std::uint32_t> device_nsid(RpcClient& client, const std::string& target) {
+  const auto status = client.call("status", {{"target", target}}, std::nullopt);
+  if (!status) {
+    return std::unexpected(status.error());
+  }
+  const Json controllers = status->value("controllers", Json::array());
+  if (controllers.size() > 1) {
+    return fail(ErrorCode::kInvalidArgument, "'" + target + "' is attached " +
+                                                 std::to_string(controllers.size()) +
+                                                 " times; name one controller");
+  }
+  for (const Json& device : status->value("devices", Json::array())) {
+    if (device.value("name", std::string()) == target ||
+        device.value("device", std::string()) == target) {
+      return device.value("nsid", std::uint32_t{0});
+    }
+  }
+  return 0U;
+}
+
+/// Prints the command of `params`, which then has its namespace.
+Status show_command(const CommandLine& line, RpcClient& client, Json& params) {
+  const auto nsid = device_nsid(client, params["target"].get<std::string>());
+  if (!nsid) {
+    return std::unexpected(nsid.error());
+  }
+  if (!params.contains("namespace-id")) {
+    params["namespace-id"] = line.name == "io-passthru" ? *nsid : 0U;
+  }
   const bool beside_data = !line.verb.dry_run && (line.json || line.verb.raw_binary);
-  std::fputs(text.c_str(), beside_data ? stderr : stdout);
+  std::fputs(show_command_text(params).c_str(), beside_data ? stderr : stdout);
+  return {};
 }
 
 Status print_answer(const CommandLine& line, const Json& report) {
@@ -285,12 +315,6 @@ Status run_verb_command(const CommandLine& line) {
   const VerbLine& verb = line.verb;
   Json params = verb.params;
   const bool passthrough = is_passthrough(line.name);
-  if (verb.show_command || verb.dry_run) {
-    show_command(line);
-    if (verb.dry_run) {
-      return {};
-    }
-  }
   if (passthrough) {
     Status read = add_data(verb, params);
     if (read) {
@@ -306,6 +330,12 @@ Status run_verb_command(const CommandLine& line) {
   auto client = RpcClient::connect(line.socket_path);
   if (!client) {
     return std::unexpected(std::move(client.error()));
+  }
+  if (verb.show_command || verb.dry_run) {
+    const Status shown = show_command(line, *client, params);
+    if (!shown || verb.dry_run) {
+      return shown;
+    }
   }
   const Instant began = Clock::now();
   const auto report = client->call(line.name, params, std::nullopt);

@@ -103,11 +103,24 @@ class Verbs(CliTest):
         self.show("io-passthru", "nvublk0n1", "-O", "2", "-l", "4096", "-r", "-i", back)
         self.assertEqual(back.read_bytes(), b"short".ljust(4096))
 
-    def test_the_command_is_shown_and_a_dry_run_needs_no_daemon(self):
+    def test_what_is_shown_is_the_command_that_is_sent(self):
         self.assertRegex(self.show(*PASSTHROUGH, "-s"), r"^opcode +: 06\n(.*\n)+Admin Command")
-        shown = self.show(*PASSTHROUGH, "--dry-run", socket=self.folder / "nobody")
-        self.assertRegex(shown, r"\ndata_len +: 00001000\ncdw10 +: 00000001\n")
+        shown = self.show(*PASSTHROUGH, "--dry-run")
+        self.assertRegex(shown, r"\nnsid +: 00000000\n(.*\n)+data_len +: 00001000\n")
         self.assertNotIn("Success", shown)
+        block = self.folder / "block"
+        block.write_bytes(bytes(512))
+        for device in ("nvublk0n2", self.devices[1]):
+            write = ("io-passthru", device, "-O", "1", "-i", block)
+            for option in ("--dry-run", "--show-command"):
+                self.assertRegex(self.show(*write, option),
+                                 r"\nnsid +: 00000002\n(.*\n)+data_len +: 00000200\n")
+        self.assertRegex(self.show("io-passthru", "nvublk0n2", "-O", "0", "-n", "1", "-d"),
+                         r"\nnsid +: 00000001\n")
+        self.must_fail("nothing attached is called 'nvublk9'", "io-passthru", "nvublk9", "-O", "0",
+                       "--dry-run")
+        self.must_fail("no daemon answers", *PASSTHROUGH, "--dry-run",
+                       socket=self.folder / "nobody")
 
     def test_binary_output_is_the_data(self):
         words = [PROGRAMS / "nvublk", "smart-log", "nvublk0", "-o", "binary"]

@@ -83,12 +83,13 @@ TEST_F(AttachmentsTest, StatusHasTheFieldsOfTheContract) {
             "qid shard state depth outstanding submitted completed errors failure");
   EXPECT_EQ(keys(controller["namespaces"][0]),
             "nsid size_blocks block_size uuid nguid eui64 state device ana_state reason");
-  EXPECT_EQ(keys(report["devices"][0]),
-            "device name frontend state reason size_bytes queues depth features outlives_daemon "
-            "in_flight "
-            "reads "
-            "writes flushes "
-            "discards write_zeroes read_bytes write_bytes errors");
+  EXPECT_EQ(
+      keys(report["devices"][0]),
+      "device name nsid frontend state reason size_bytes queues depth features outlives_daemon "
+      "in_flight "
+      "reads "
+      "writes flushes "
+      "discards write_zeroes read_bytes write_bytes errors");
 }
 
 TEST_F(AttachmentsTest, TakesNamesNumbersAndOptionsToTheDevices) {

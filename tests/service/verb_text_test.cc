@@ -11,6 +11,7 @@
 #include "service/field_bits.h"
 #include "service/identify_report.h"
 #include "service/log_report.h"
+#include "service/passthrough_text.h"
 #include "service/wide_number.h"
 
 namespace nvublk::service {
@@ -245,6 +246,14 @@ TEST(VerbText, ErrorsReadAsInNvmeCli) {
                        "lba             : 0\nnsid            : 0\n"
                        "vs              : 0\ntrtype          : TCP Transport error.\n"))
       << text;
+}
+
+TEST(PassthroughText, ShowsACommandsFieldsAsNvmeCliDoes) {
+  const Json params{{"opcode", 2}, {"namespace-id", 26}, {"data-len", 4096}, {"metadata-len", 8}};
+  EXPECT_TRUE(show_command_text(params).starts_with(
+      "opcode       : 02\nflags        : 00\nrsvd1        : 0000\nnsid         : 0000001a\n"
+      "cdw2         : 00000000\ncdw3         : 00000000\ndata_len     : 00001000\n"
+      "metadata_len : 00000008\naddr         : 0\nmetadata     : 0\ncdw10        : 00000000\n"));
 }
 
 TEST(VerbText, TheVendorsPartIsShownAsBytes) {
