@@ -39,9 +39,30 @@ bool send_all(int fd, std::string_view text) {
   return true;
 }
 
-void remove_socket(const std::string& path) {
+/// Removes what a process that is gone has left at `path`, and nothing else.
+Status remove_stale(const std::string& path, const sockaddr_un& address) {
   struct stat info{};
-  if (lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) unlink(path.c_str());
+  if (lstat(path.c_str(), &info) != 0) return {};
+  if (!S_ISSOCK(info.st_mode)) {
+    return fail(ErrorCode::kAlreadyExists, path + " exists and is no socket; remove it first");
+  }
+  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return fail_errno(errno, "cannot create a socket");
+  const int connected =
+      connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  const int error = errno;
+  close(probe);
+  // EAGAIN: its backlog is full. EPROTOTYPE: it takes datagrams.
+  if (connected == 0 || error == EAGAIN || error == EPROTOTYPE) {
+    return fail(ErrorCode::kAlreadyExists,
+                "the control socket " + path + " is in use by another process");
+  }
+  if (error == ENOENT) return {};
+  if (error != ECONNREFUSED) return fail_errno(error, "cannot replace the socket " + path);
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+    return fail_errno(errno, "cannot remove the stale socket " + path);
+  }
+  return {};
 }
 
 }  // namespace
@@ -49,16 +70,21 @@ void remove_socket(const std::string& path) {
 Status ControlServer::start(const std::string& path) {
   auto address = socket_address(path);
   if (!address) return std::unexpected(address.error());
-  remove_socket(path);
+  if (auto removed = remove_stale(path, *address); !removed) return removed;
   listen_fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (listen_fd_ < 0) return fail_errno(errno, "cannot create the control socket");
-  path_ = path;
   const mode_t old_mask = umask(0177);
   const int bound =
       bind(listen_fd_, reinterpret_cast<const sockaddr*>(&*address), sizeof(*address));
   const int error = errno;
   umask(old_mask);
   if (bound != 0) return fail_errno(error, "cannot bind the control socket " + path);
+  struct stat made{};
+  if (lstat(path.c_str(), &made) == 0) {
+    path_ = path;
+    device_ = made.st_dev;
+    inode_ = made.st_ino;
+  }
   if (listen(listen_fd_, 16) != 0) return fail_errno(errno, "cannot listen on " + path);
   wake_fd_ = eventfd(0, EFD_CLOEXEC);
   if (wake_fd_ < 0) return fail_errno(errno, "cannot create an eventfd");
@@ -75,10 +101,16 @@ void ControlServer::stop() {
   }
   for (const auto& [fd, pending] : clients_) close(fd);
   clients_.clear();
-  if (listen_fd_ >= 0) {
-    close(listen_fd_);
-    remove_socket(path_);
+  if (!path_.empty()) {
+    // Another process may have put its own there meanwhile.
+    struct stat info{};
+    if (lstat(path_.c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_) {
+      unlink(path_.c_str());
+    }
+    path_.clear();
   }
+  // Only now: as long as it is open, nothing else gets its inode's number.
+  if (listen_fd_ >= 0) close(listen_fd_);
   if (wake_fd_ >= 0) close(wake_fd_);
   listen_fd_ = wake_fd_ = -1;
 }

@@ -13,6 +13,8 @@
 #include <thread>
 #include <unordered_map>
 
+#include <sys/types.h>
+
 #include "engine/error.h"
 
 namespace nvublk::target {
@@ -31,7 +33,8 @@ class ControlServer {
   explicit ControlServer(Target& target) : target_(target) {}
   ~ControlServer() { stop(); }
 
-  /// Listens at `path`, which is replaced if it is a socket, with mode 0600.
+  /// Listens at `path` with mode 0600. A socket there that nobody listens on is replaced; anything
+  /// else is an error.
   Status start(const std::string& path);
   void stop();
 
@@ -41,7 +44,9 @@ class ControlServer {
   bool serve(int fd, std::string& pending);
 
   Target& target_;
-  std::string path_;
+  std::string path_;  ///< of the socket that was made; empty: none
+  dev_t device_ = 0;  ///< which socket that is
+  ino_t inode_ = 0;
   int listen_fd_ = -1;
   int wake_fd_ = -1;
   std::atomic<bool> stopping_{false};
