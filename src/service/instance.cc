@@ -183,6 +183,25 @@ Status Instance::await_end(const std::string& socket_path, Duration limit) {
   return {};
 }
 
+Instance::Instance(std::string socket_path, std::string run_directory, UniqueFd lock,
+                   UniqueFd listener)
+    : socket_path_(std::move(socket_path)),
+      run_directory_(std::move(run_directory)),
+      lock_(std::move(lock)),
+      listener_(std::move(listener)) {
+  struct stat made{};
+  if (::lstat(socket_path_.c_str(), &made) == 0) {
+    device_ = made.st_dev;
+    inode_ = made.st_ino;
+  }
+}
+
+bool Instance::owns_socket() const {
+  struct stat found{};
+  return inode_ != 0 && ::lstat(socket_path_.c_str(), &found) == 0 && found.st_dev == device_ &&
+         found.st_ino == inode_;
+}
+
 Instance::~Instance() {
   give_up();
 }
@@ -191,7 +210,9 @@ void Instance::give_up() {
   if (!lock_) {
     return;  // moved from
   }
-  ::unlink(socket_path_.c_str());
+  if (owns_socket()) {
+    ::unlink(socket_path_.c_str());
+  }
   if (run_directory_ != run_directory_of(kDefaultSocket)) {
     ::rmdir(run_directory_.c_str());
   }

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include <sys/types.h>
+
 #include "engine/error.h"
 #include "engine/fd.h"
 #include "engine/time.h"
@@ -25,23 +27,24 @@ class Instance {
   Instance& operator=(Instance&& other) = delete;
   /// As give_up().
   ~Instance();
-  /// Removes the socket, the lock, and the directory if nothing is left in it.
+  /// Removes the socket, unless another one is in its place by now, the lock, and the directory if
+  /// nothing is left in it.
   void give_up();
 
   /// The listening socket; for one caller.
   UniqueFd take_listener() { return std::move(listener_); }
 
  private:
-  Instance(std::string socket_path, std::string run_directory, UniqueFd lock, UniqueFd listener)
-      : socket_path_(std::move(socket_path)),
-        run_directory_(std::move(run_directory)),
-        lock_(std::move(lock)),
-        listener_(std::move(listener)) {}
+  Instance(std::string socket_path, std::string run_directory, UniqueFd lock, UniqueFd listener);
+  /// Whether the socket at the path is the one that was made here.
+  bool owns_socket() const;
 
   std::string socket_path_;
   std::string run_directory_;
   UniqueFd lock_;
   UniqueFd listener_;
+  dev_t device_ = 0;  ///< of the socket's file
+  ino_t inode_ = 0;   ///< of the socket's file; 0: it is not known
 };
 
 }  // namespace nvublk::service

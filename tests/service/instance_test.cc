@@ -19,6 +19,16 @@ class InstanceTest : public ::testing::Test {
   Result<Instance> claim() { return Instance::claim(socket_, run_directory_of(socket_)); }
   bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
+  /// Makes a socket at the path, which nobody listens on.
+  UniqueFd bind_another() {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, socket_.c_str(), sizeof(address.sun_path) - 1);
+    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
+    EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    return fd;
+  }
+
   test::TemporaryFolder folder_;
   std::string socket_ = folder_ / "deep/er/nvublk.sock";
 };
@@ -59,11 +69,7 @@ TEST_F(InstanceTest, ReplacesAStaleSocket) {
     auto instance = claim();
     ASSERT_TRUE(instance.has_value());
   }
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, socket_.c_str(), sizeof(address.sun_path) - 1);
-  const UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM, 0));
-  ASSERT_EQ(::bind(dead.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  const UniqueFd dead = bind_another();
   EXPECT_TRUE(claim().has_value());
 }
 
@@ -72,6 +78,17 @@ TEST_F(InstanceTest, DoesNotRemoveWhatIsNoSocket) {
   folder_.write("deep/er/nvublk.sock", "precious");
   auto instance = claim();
   ASSERT_FALSE(instance.has_value());
+  EXPECT_TRUE(exists(socket_));
+}
+
+TEST_F(InstanceTest, RemovesNoSocketButItsOwn) {
+  UniqueFd another;
+  {
+    auto instance = claim();
+    ASSERT_TRUE(instance.has_value());
+    ASSERT_EQ(::unlink(socket_.c_str()), 0);
+    another = bind_another();
+  }
   EXPECT_TRUE(exists(socket_));
 }
 
