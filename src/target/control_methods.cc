@@ -1,5 +1,6 @@
 // The methods of the control socket.
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <stdexcept>
@@ -8,8 +9,10 @@
 #include <nlohmann/json.hpp>
 
 #include "nvme/spec/opcodes.h"
+#include "target/control_params.h"
 #include "target/control_server.h"
 #include "target/target.h"
+#include "target/uuid.h"
 
 namespace nvublk::target {
 
@@ -71,46 +74,28 @@ T checked(Result<T> result) {
   if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
-std::uint64_t size_of(const json& value) {
-  if (value.is_string()) return checked(parse_size(value.get<std::string>()));
-  return value.get<std::uint64_t>();
-}
-
-template <typename T>
-T number(const json& params, const char* key) {
-  const auto value = params.at(key).get<std::int64_t>();
-  if (value < 0 || !std::in_range<T>(value)) {
-    throw std::runtime_error(std::string(key) + " is out of range");
-  }
-  return static_cast<T>(value);
-}
-
-template <typename T>
-std::optional<T> optional_number(const json& params, const char* key) {
-  if (!params.contains(key)) return std::nullopt;
-  return number<T>(params, key);
-}
-
-FaultQueues queues_of(const json& params) {
-  const std::string text = params.value("queues", "any");
+FaultQueues queues_of(const Params& params) {
+  const std::string text = params.optional_text("queues", "any");
   if (text == "any") return FaultQueues::kAny;
   if (text == "admin") return FaultQueues::kAdmin;
   if (text == "io") return FaultQueues::kIo;
-  throw std::runtime_error("queues is \"any\", \"admin\" or \"io\"");
+  throw std::runtime_error("\"queues\" must be \"any\", \"admin\" or \"io\"");
 }
 
-void set_command(Fault& fault, const json& params) {
-  if (!params.contains("opcode")) return;
-  if (!params["opcode"].is_string()) {
-    fault.opcode = number<std::uint8_t>(params, "opcode");
-    fault.fctype = optional_number<std::uint8_t>(params, "fctype");
+void set_command(Fault& fault, const Params& params) {
+  if (params.has("fctype") && (!params.has("opcode") || params.is_text("opcode"))) {
+    throw std::runtime_error("\"fctype\" goes with a number as \"opcode\"");
+  }
+  if (!params.is_text("opcode")) {
+    fault.opcode = params.optional_number<std::uint8_t>("opcode");
+    fault.fctype = params.optional_number<std::uint8_t>("fctype");
     return;
   }
-  const std::string name = params["opcode"];
+  const std::string name = params.text("opcode");
   for (const Named& command : kCommands) {
     if (command.name != name) continue;
     fault.opcode = command.opcode;
-    if (!params.contains("queues")) fault.queues = command.queues;
+    if (!params.has("queues")) fault.queues = command.queues;
     return;
   }
   for (const auto& [text, fctype] : kFabricsCommands) {
@@ -122,26 +107,36 @@ void set_command(Fault& fault, const json& params) {
   throw std::runtime_error("there is no command \"" + name + "\"");
 }
 
-Fault fault_of(const json& params) {
+nvme::spec::NvmeStatus status_of(const Params& params) {
+  const auto sct = params.optional_number<std::uint8_t>("sct").value_or(0);
+  const auto sc = params.optional_number<std::uint8_t>("sc").value_or(0);
+  const auto crd = params.optional_number<std::uint8_t>("crd").value_or(0);
+  if (sct > 7 || crd > 3) throw std::runtime_error("sct or crd is out of range");
+  const auto plain = nvme::spec::NvmeStatus::make(static_cast<nvme::spec::StatusCodeType>(sct), sc,
+                                                  params.flag("dnr"));
+  return nvme::spec::NvmeStatus::from_bits(static_cast<std::uint16_t>(plain.bits() | (crd << 11)));
+}
+
+Fault fault_of(const Params& params) {
   Fault fault;
-  const std::string kind = params.at("kind");
+  const std::string kind = params.text("kind");
   const auto found = fault_kind_from_name(kind);
   if (!found) throw std::runtime_error("there is no fault \"" + kind + "\"");
   fault.kind = *found;
   fault.queues = queues_of(params);
   set_command(fault, params);
-  fault.count = optional_number<std::uint64_t>(params, "count").value_or(0);
-  fault.skip = optional_number<std::uint64_t>(params, "skip").value_or(0);
-  fault.delay_ms = optional_number<std::uint32_t>(params, "delay_ms").value_or(0);
-  fault.at_byte = optional_number<std::uint64_t>(params, "at_byte").value_or(0);
-  const auto sct = optional_number<std::uint8_t>(params, "sct").value_or(0);
-  const auto sc = optional_number<std::uint8_t>(params, "sc").value_or(0);
-  const auto crd = optional_number<std::uint8_t>(params, "crd").value_or(0);
-  if (sct > 7 || crd > 3) throw std::runtime_error("sct or crd is out of range");
-  const auto plain = nvme::spec::NvmeStatus::make(static_cast<nvme::spec::StatusCodeType>(sct), sc,
-                                                  params.value("dnr", false));
-  fault.status =
-      nvme::spec::NvmeStatus::from_bits(static_cast<std::uint16_t>(plain.bits() | (crd << 11)));
+  if (const auto count = params.optional_number<std::uint64_t>("count")) {
+    if (*count == 0) {
+      throw std::runtime_error("\"count\" must be at least 1; without it there is no limit");
+    }
+    fault.count = *count;
+  }
+  fault.skip = params.optional_number<std::uint64_t>("skip").value_or(0);
+  if (fault.kind == FaultKind::kDelay || params.has("delay_ms")) {
+    fault.delay_ms = params.number<std::uint32_t>("delay_ms");
+  }
+  fault.at_byte = params.optional_number<std::uint64_t>("at_byte").value_or(0);
+  fault.status = status_of(params);
   if (fault.kind == FaultKind::kStatus && fault.status.ok()) {
     throw std::runtime_error("a status fault needs sct or sc");
   }
@@ -233,35 +228,52 @@ json list_json(const Target& target) {
   return value;
 }
 
-json add_namespace(Target& target, const json& params) {
+json add_namespace(Target& target, const Params& params) {
   NamespaceOptions options;
-  options.nsid = optional_number<std::uint32_t>(params, "nsid").value_or(0);
-  if (params.contains("size")) options.size_bytes = size_of(params["size"]);
-  if (params.contains("bs")) {
-    options.block_size = static_cast<std::uint32_t>(size_of(params["bs"]));
+  options.nsid = params.optional_number<std::uint32_t>("nsid").value_or(0);
+  if (params.has("size")) options.size_bytes = params.size("size");
+  if (params.has("bs")) {
+    const std::uint64_t size = params.size("bs");
+    if (!std::in_range<std::uint32_t>(size)) throw std::runtime_error("\"bs\" is out of range");
+    options.block_size = static_cast<std::uint32_t>(size);
   }
-  options.path = params.value("file", "");
-  options.read_only = params.value("ro", false);
-  options.log_path = params.value("log", "");
-  options.volatile_cache = params.value("cache", "") == "volatile";
-  options.uuid = params.value("uuid", "");
-  options.metadata_bytes = optional_number<std::uint32_t>(params, "ms").value_or(0);
-  options.protection_type = optional_number<std::uint8_t>(params, "pi").value_or(0);
-  options.protection_first = params.value("pi-first", false);
-  options.boundary_blocks = optional_number<std::uint16_t>(params, "noiob").value_or(0);
-  if (params.contains("zsze")) options.zone_bytes = size_of(params["zsze"]);
-  if (params.contains("zcap")) options.zone_capacity_bytes = size_of(params["zcap"]);
-  options.max_open_zones = optional_number<std::uint32_t>(params, "mor").value_or(0);
-  options.max_active_zones = optional_number<std::uint32_t>(params, "mar").value_or(0);
+  options.path = params.optional_text("file");
+  options.read_only = params.flag("ro");
+  options.log_path = params.optional_text("log");
+  options.volatile_cache = params.has("cache");
+  if (options.volatile_cache && params.text("cache") != "volatile") {
+    throw std::runtime_error("\"cache\" must be \"volatile\", or be left out");
+  }
+  options.uuid = params.optional_text("uuid");
+  if (params.has("uuid") && !Uuid::parse(options.uuid)) {
+    throw std::runtime_error("\"" + options.uuid + "\" is not a UUID");
+  }
+  options.metadata_bytes = params.optional_number<std::uint32_t>("ms").value_or(0);
+  options.protection_type = params.optional_number<std::uint8_t>("pi").value_or(0);
+  options.protection_first = params.flag("pi-first");
+  options.boundary_blocks = params.optional_number<std::uint16_t>("noiob").value_or(0);
+  if (params.has("zsze")) options.zone_bytes = params.size("zsze");
+  if (params.has("zcap")) options.zone_capacity_bytes = params.size("zcap");
+  options.max_open_zones = params.optional_number<std::uint32_t>("mor").value_or(0);
+  options.max_active_zones = params.optional_number<std::uint32_t>("mar").value_or(0);
   return {{"nsid", checked(target.add_namespace(options))}};
 }
 
+json remove_namespace(Target& target, const Params& params) {
+  checked(target.remove_namespace(params.number<std::uint32_t>("nsid")));
+  return json::object();
+}
+
+json resize_namespace(Target& target, const Params& params) {
+  checked(target.resize_namespace(params.number<std::uint32_t>("nsid"), params.size("size")));
+  return json::object();
+}
+
 /// Where a discovery subsystem elsewhere is.
-ListenAddress referral_of(const json& params) {
+ListenAddress referral_of(const Params& params) {
   ListenAddress address;
-  address.address = params.at("traddr");
-  const json& port = params.at("trsvcid");
-  const std::string text = port.is_string() ? port.get<std::string>() : port.dump();
+  address.address = params.text("traddr");
+  const std::string text = params.digits("trsvcid");
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), address.port);
   if (error != std::errc{} || end != text.data() + text.size() || address.port == 0) {
     throw std::runtime_error("trsvcid is a port number from 1 to 65535");
@@ -272,57 +284,90 @@ ListenAddress referral_of(const json& params) {
   return address;
 }
 
-json dispatch(Target& target, const std::string& method, const json& params) {
-  if (method == "stats") return stats_json(target.stats());
-  if (method == "list") return list_json(target);
-  if (method == "ns_add") return add_namespace(target, params);
-  if (method == "ns_remove") {
-    checked(target.remove_namespace(number<std::uint32_t>(params, "nsid")));
-    return json::object();
+json add_referral(Target& target, const Params& params) {
+  checked(target.add_referral(referral_of(params)));
+  return json::object();
+}
+
+json remove_referral(Target& target, const Params& params) {
+  checked(target.remove_referral(referral_of(params)));
+  return json::object();
+}
+
+json fail_zone(Target& target, const Params& params) {
+  const std::string state = params.text("state");
+  if (state != "read-only" && state != "offline") {
+    throw std::runtime_error("\"state\" must be \"read-only\" or \"offline\"");
   }
-  if (method == "ns_resize") {
-    checked(
-        target.resize_namespace(number<std::uint32_t>(params, "nsid"), size_of(params.at("size"))));
-    return json::object();
+  checked(target.fail_zone(params.number<std::uint32_t>("nsid"),
+                           params.number<std::uint64_t>("lba"), state == "offline"));
+  return json::object();
+}
+
+json inject(Target& target, const Params& params) {
+  target.inject(fault_of(params));
+  return json::object();
+}
+
+json clear_faults(Target& target, const Params&) {
+  target.clear_faults();
+  return json::object();
+}
+
+json drop(Target& target, const Params& params) {
+  ConnectionFilter filter;
+  filter.queues = queues_of(params);
+  filter.cntlid = params.optional_number<std::uint16_t>("cntlid");
+  filter.qid = params.optional_number<std::uint16_t>("qid");
+  return {{"dropped", target.drop_connections(filter)}};
+}
+
+json expire_keep_alive(Target& target, const Params& params) {
+  const auto cntlid = params.optional_number<std::uint16_t>("cntlid");
+  return {{"expired", target.expire_keep_alive(cntlid)}};
+}
+
+struct Method {
+  std::string_view name;
+  json (*call)(Target&, const Params&);
+  std::array<std::string_view, 16> parameters{};  ///< their names; empty ones are none
+};
+
+constexpr std::array kMethods{
+    Method{"stats", [](Target& target, const Params&) { return stats_json(target.stats()); }},
+    Method{"list", [](Target& target, const Params&) { return list_json(target); }},
+    Method{"ns_add",
+           add_namespace,
+           {"size", "bs", "file", "cache", "log", "nsid", "uuid", "ro", "ms", "pi", "pi-first",
+            "noiob", "zsze", "zcap", "mor", "mar"}},
+    Method{"ns_remove", remove_namespace, {"nsid"}},
+    Method{"ns_resize", resize_namespace, {"nsid", "size"}},
+    Method{"referral_add", add_referral, {"traddr", "trsvcid"}},
+    Method{"referral_remove", remove_referral, {"traddr", "trsvcid"}},
+    Method{"zone_fail", fail_zone, {"nsid", "lba", "state"}},
+    Method{"fault",
+           inject,
+           {"kind", "queues", "opcode", "fctype", "count", "skip", "delay_ms", "at_byte", "sct",
+            "sc", "dnr", "crd"}},
+    Method{"clear_faults", clear_faults},
+    Method{"drop", drop, {"queues", "cntlid", "qid"}},
+    Method{"expire_keep_alive", expire_keep_alive, {"cntlid"}},
+};
+
+json dispatch(Target& target, const json& request) {
+  const auto name = request.find("method");
+  if (name == request.end()) throw std::runtime_error("\"method\" is missing");
+  if (!name->is_string()) throw std::runtime_error("\"method\" must be a text");
+  const auto* method = std::ranges::find(kMethods, name->get<std::string>(), &Method::name);
+  if (method == kMethods.end()) {
+    throw std::runtime_error(
+        "there is no method \"" + name->get<std::string>() +
+        "\"; there are stats, list, ns_add, ns_remove, ns_resize, referral_add, referral_remove, "
+        "zone_fail, fault, clear_faults, drop and expire_keep_alive");
   }
-  if (method == "referral_add" || method == "referral_remove") {
-    const ListenAddress address = referral_of(params);
-    checked(method == "referral_add" ? target.add_referral(address)
-                                     : target.remove_referral(address));
-    return json::object();
-  }
-  if (method == "zone_fail") {
-    const std::string state = params.at("state");
-    if (state != "read-only" && state != "offline") {
-      throw std::runtime_error("state is \"read-only\" or \"offline\"");
-    }
-    checked(target.fail_zone(number<std::uint32_t>(params, "nsid"),
-                             number<std::uint64_t>(params, "lba"), state == "offline"));
-    return json::object();
-  }
-  if (method == "fault") {
-    target.inject(fault_of(params));
-    return json::object();
-  }
-  if (method == "clear_faults") {
-    target.clear_faults();
-    return json::object();
-  }
-  if (method == "drop") {
-    ConnectionFilter filter;
-    filter.queues = queues_of(params);
-    filter.cntlid = optional_number<std::uint16_t>(params, "cntlid");
-    filter.qid = optional_number<std::uint16_t>(params, "qid");
-    return {{"dropped", target.drop_connections(filter)}};
-  }
-  if (method == "expire_keep_alive") {
-    const auto cntlid = optional_number<std::uint16_t>(params, "cntlid");
-    return {{"expired", target.expire_keep_alive(cntlid)}};
-  }
-  throw std::runtime_error(
-      "there is no method \"" + method +
-      "\"; there are stats, list, ns_add, ns_remove, ns_resize, "
-      "referral_add, referral_remove, zone_fail, fault, clear_faults, drop and expire_keep_alive");
+  const Params params(request);
+  params.check_names(method->parameters);
+  return method->call(target, params);
 }
 
 }  // namespace
@@ -330,9 +375,9 @@ json dispatch(Target& target, const std::string& method, const json& params) {
 std::string handle_control_request(Target& target, std::string_view line) {
   json response;
   try {
-    const json request = json::parse(line);
-    const json params = request.value("params", json::object());
-    response["result"] = dispatch(target, request.at("method"), params);
+    const json request = json::parse(line, nullptr, false);
+    if (!request.is_object()) throw std::runtime_error("a request is a JSON object on one line");
+    response["result"] = dispatch(target, request);
   } catch (const std::exception& error) {
     response = {{"error", {{"message", error.what()}}}};
   }

@@ -160,11 +160,13 @@ Result<std::string> call_control(const std::string& path, std::string_view metho
   if (!address) return std::unexpected(address.error());
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail_errno(errno, "cannot create a socket");
+  const std::string text =
+      request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   std::string response;
   int error = 0;
   if (connect(fd, reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) != 0) {
     error = errno;
-  } else if (!send_all(fd, request.dump() + "\n")) {
+  } else if (!send_all(fd, text)) {
     error = EPIPE;
   } else {
     std::array<char, 4096> part;

@@ -295,7 +295,7 @@ TEST_F(FaultTest, StatisticsCountCommandsByName) {
 
 TEST_F(FaultTest, NonsenseIsRefusedWithItsReason) {
   start();
-  EXPECT_THAT(refusal("nonsense"), ::testing::HasSubstr("parse error"));
+  EXPECT_THAT(refusal("nonsense"), ::testing::HasSubstr("JSON object"));
   EXPECT_THAT(refusal(R"({"method":"dance"})"), ::testing::HasSubstr("there is no method"));
   EXPECT_THAT(refusal(R"({"method":"ns_remove","params":{"nsid":99}})"),
               ::testing::HasSubstr("there is no namespace 99"));
@@ -307,8 +307,55 @@ TEST_F(FaultTest, NonsenseIsRefusedWithItsReason) {
               ::testing::HasSubstr("there is no command"));
   EXPECT_THAT(refusal(R"({"method":"ns_add","params":{"size":"1M","bs":100}})"),
               ::testing::HasSubstr("power of two"));
-  EXPECT_NE(refusal("[]"), "");
-  EXPECT_NE(refusal(R"({"method":7})"), "");
+  EXPECT_THAT(refusal("[]"), ::testing::HasSubstr("JSON object"));
+  EXPECT_EQ(refusal(R"({"method":7})"), R"("method" must be a text)");
+  EXPECT_EQ(refusal("{}"), R"("method" is missing)");
+}
+
+TEST_F(FaultTest, ParametersThatAreWrongAreNamed) {
+  start();
+  struct Case {
+    std::string_view method, params, reason;
+  };
+  const Case cases[] = {
+      {"fault", R"({"kind":"drop","bogus":1})", R"(there is no parameter "bogus")"},
+      {"fault", R"({"kind":"drop","":1})", R"(there is no parameter "")"},
+      {"fault", R"({"kind":"delay"})", R"("delay_ms" is missing)"},
+      {"fault", R"({"kind":"drop","count":0})", R"("count" must be at least 1)"},
+      {"fault", R"({"kind":"drop","count":"x"})", R"("count" must be a number)"},
+      {"fault", R"({"kind":"drop","count":true})", R"("count" must be a number)"},
+      {"fault", R"({"kind":"drop","skip":1.5})", R"("skip" is out of range)"},
+      {"fault", R"({"kind":"drop","opcode":256})", R"("opcode" is out of range)"},
+      {"fault", R"({"kind":"drop","opcode":[]})", R"("opcode" must be a number)"},
+      {"fault", R"({"kind":"drop","opcode":"read","fctype":1})", R"("fctype" goes with)"},
+      {"fault", R"({"kind":"status","sc":1,"dnr":1})", R"("dnr" must be true or false)"},
+      {"fault", R"({"kind":7})", R"("kind" must be a text)"},
+      {"fault", "{}", R"("kind" is missing)"},
+      {"fault", "5", R"("params" must be an object)"},
+      {"stats", "null", R"("params" must be an object)"},
+      {"stats", R"({"reset":true})", R"(there is no parameter "reset")"},
+      {"drop", R"({"queues":1})", R"("queues" must be a text)"},
+      {"drop", R"({"cntlid":70000})", R"("cntlid" is out of range)"},
+      {"ns_add", R"({"size":[1]})", R"("size" must be a number)"},
+      {"ns_add", R"({"size":"1M","bs":4294967808})", R"("bs" is out of range)"},
+      {"ns_add", R"({"size":"1M","cache":"none"})", R"("cache" must be "volatile")"},
+      {"ns_add", R"({"size":"1M","uuid":"x"})", "is not a UUID"},
+      {"ns_add", R"({"size":"1M","ro":"yes"})", R"("ro" must be true or false)"},
+      {"ns_resize", R"({"nsid":1})", R"("size" is missing)"},
+      {"ns_resize", R"({"nsid":1,"size":"1X"})", R"("size": )"},
+      {"ns_remove", R"({"nsid":"1"})", R"("nsid" must be a number)"},
+      {"zone_fail", R"({"nsid":1,"lba":0})", R"("state" is missing)"},
+      {"referral_add", R"({"traddr":"192.0.2.7"})", R"("trsvcid" is missing)"},
+  };
+  for (const auto& [method, params, reason] : cases) {
+    const std::string line =
+        "{\"method\":\"" + std::string(method) + "\",\"params\":" + std::string(params) + "}";
+    const std::string text = refusal(line);
+    EXPECT_THAT(text, ::testing::HasSubstr(std::string(reason))) << line;
+    EXPECT_THAT(text, ::testing::Not(::testing::HasSubstr("json.exception"))) << line;
+  }
+  EXPECT_TRUE(target_->faults().empty());
+  EXPECT_EQ(target_->namespaces().size(), 1u);
 }
 
 TEST_F(FaultTest, TheControlSocketAnswersAndGoesAway) {
