@@ -35,9 +35,10 @@ void Controller::Impl::reset(Done done) {
   CHECK_ON(*shards_.control);
   const bool failed_for_good = state_ == ControllerState::kFailed && !options_.application_queues;
   if ((state_ != ControllerState::kLive && state_ != ControllerState::kFailed) || failed_for_good) {
-    finish(done,
-           nvublk::fail(ErrorCode::kBusy, std::string("a controller that is ") +
-                                              controller_state_name(state_) + " cannot be reset"));
+    finish(done, nvublk::fail(ErrorCode::kBusy,
+                              std::string("a controller that is ") + controller_state_name(state_) +
+                                  " cannot be reset" +
+                                  (failed_for_good ? "; detach it, and attach again" : "")));
     return;
   }
   CHECK(!reset_done_);

@@ -97,6 +97,9 @@ Status Attachments::check_not_attached(const AttachRequest& request) const {
     if (const auto paths = device_paths(*attachment, {}); !paths.empty()) {
       text += " (" + join(paths) + ")";
     }
+    if (attachment->controller_state() == nvme::ControllerState::kFailed) {
+      text += ", which has failed: detach that first";
+    }
     return fail(ErrorCode::kAlreadyExists, std::move(text));
   }
   return {};

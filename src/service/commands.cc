@@ -151,7 +151,7 @@ int run_attach(const CommandLine& line) {
   for (const Json& device : (*report)["devices"]) {
     if (!line.json && device.value("frontend", std::string()) == "fuse") {
       std::fputs(("nvublk: attach: note: " + device.value("device", std::string()) +
-                  " is served through FUSE and ends with the daemon, other than a ublk device\n")
+                  " is served through FUSE and ends with the daemon, unlike a ublk device\n")
                      .c_str(),
                  stderr);
     }

@@ -28,6 +28,20 @@ std::string device_state(const Attachment::Device& device, const BlockExportInfo
   return nvme::controller_state_name(controller);
 }
 
+/// What is wrong with the controller; empty if nothing is.
+std::string controller_reason(const nvme::ControllerStatus& controller) {
+  if (controller.state != nvme::ControllerState::kFailed || !controller.last_error) {
+    return "";
+  }
+  return "given up: " + controller.last_error->text +
+         "; detach it, and attach again when that is mended";
+}
+
+std::string device_reason(const Attachment::Device& device,
+                          const nvme::ControllerStatus& controller) {
+  return device.problem.empty() ? controller_reason(controller) : device.problem;
+}
+
 Json listed_device(const Attachment& attachment, const Attachment::Device& device,
                    const nvme::ControllerStatus& controller) {
   const BlockExportInfo info = device.info();
@@ -51,7 +65,7 @@ Json listed_device(const Attachment& attachment, const Attachment::Device& devic
   entry["eui64"] = identity.eui64;
   entry["frontend"] = info.frontend;
   entry["state"] = device_state(device, info, controller.state);
-  entry["reason"] = device.problem;
+  entry["reason"] = device_reason(device, controller);
   return entry;
 }
 
@@ -140,14 +154,14 @@ Json authentication_json(const std::optional<nvme::AuthenticationStatus>& status
   return json;
 }
 
-Json controller_json(const Attachment& attachment) {
-  const nvme::ControllerStatus status = attachment.controller_status();
+Json controller_json(const Attachment& attachment, const nvme::ControllerStatus& status) {
   const nvme::ControllerOptions& wanted = attachment.request().controller;
   Json json;
   json["name"] = attachment.name();
   json["state"] = attachment.resuming() && status.state == nvme::ControllerState::kFailed
                       ? nvme::controller_state_name(nvme::ControllerState::kReconnecting)
                       : nvme::controller_state_name(status.state);
+  json["reason"] = controller_reason(status);
   json["step"] = status.step;
   json["step_since_ms"] = status.step_since_ms;
   json["step_deadline_ms"] = milliseconds_json(status.step_deadline_ms);
@@ -175,7 +189,7 @@ Json controller_json(const Attachment& attachment) {
   return json;
 }
 
-Json device_json(const Attachment& attachment, const Attachment::Device& device) {
+Json device_json(const Attachment::Device& device, const nvme::ControllerStatus& controller) {
   const BlockExportInfo info = device.info();
   const BlockExportStatistics statistics = device.statistics();
   Json json;
@@ -183,8 +197,8 @@ Json device_json(const Attachment& attachment, const Attachment::Device& device)
   json["name"] = device.name;
   json["nsid"] = device.nsid;
   json["frontend"] = info.frontend;
-  json["state"] = device_state(device, info, attachment.controller_state());
-  json["reason"] = device.problem;
+  json["state"] = device_state(device, info, controller.state);
+  json["reason"] = device_reason(device, controller);
   json["size_bytes"] = device.shown_bytes;
   json["queues"] = info.queues;
   json["depth"] = info.depth;
@@ -274,12 +288,13 @@ Json status_report(const DaemonFacts& daemon, const Attachments& attachments,
   report["controllers"] = Json::array();
   report["devices"] = Json::array();
   for (const AttachmentMatch& match : shown) {
-    report["controllers"].push_back(controller_json(*match.attachment));
+    const nvme::ControllerStatus controller = match.attachment->controller_status();
+    report["controllers"].push_back(controller_json(*match.attachment, controller));
     for (const Attachment::Device* device : match.attachment->devices()) {
       const bool wanted = match.nsids.empty() || std::find(match.nsids.begin(), match.nsids.end(),
                                                            device->nsid) != match.nsids.end();
       if (wanted) {
-        report["devices"].push_back(device_json(*match.attachment, *device));
+        report["devices"].push_back(device_json(*device, controller));
       }
     }
   }

@@ -89,6 +89,9 @@ std::string controller_text(const Json& controller) {
   const Json& id = controller["transport_id"];
   std::string text = word(controller, "name") + ": " + word(controller, "state") + ", " +
                      address(id, "trtype") + ", " + word(id, "subnqn") + "\n";
+  if (!controller.value("reason", std::string()).empty()) {
+    text += "  reason    " + word(controller, "reason") + "\n";
+  }
   if (!controller.value("step", std::string()).empty()) {
     text += "  step      " + word(controller, "step") + ", for " +
             format_milliseconds(number(controller, "step_since_ms"));

@@ -98,7 +98,11 @@ class Kills(RecoveryTest):
         seconds, _ = self.first_error_after("--ctrl-loss-tmo", "3")
         self.assertGreaterEqual(seconds, 3)
         self.assertLess(seconds, 6)
-        self.assertEqual(self.controller()["state"], "failed")
+        controller = self.controller()
+        self.assertEqual((controller["state"], controller["step"]), ("failed", ""))
+        for reason in (controller["reason"], self.status()["devices"][0]["reason"]):
+            self.assertRegex(reason, "^given up: .*; detach it, and attach again")
+        self.must_fail("failed cannot be reset; detach it", "reset", "nvublk0")
 
     def test_with_fast_io_fail_tmo_errors_come_then_and_io_comes_back(self):
         seconds, target = self.first_error_after("--fast_io_fail_tmo", "2", "-l", "60")

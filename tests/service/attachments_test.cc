@@ -72,10 +72,11 @@ TEST_F(AttachmentsTest, StatusHasTheFieldsOfTheContract) {
   EXPECT_EQ(keys(report["daemon"]["shards"][0]),
             "id cpu numa_node mode spin_us turns sleeps enters completions");
   const Json& controller = report["controllers"][0];
-  EXPECT_EQ(keys(controller),
-            "name state step step_since_ms step_deadline_ms recovery policy transport_id host "
-            "authentication tls_cipher cntlid model serial firmware version keep_alive_ms queues "
-            "namespaces");
+  EXPECT_EQ(
+      keys(controller),
+      "name state reason step step_since_ms step_deadline_ms recovery policy transport_id host "
+      "authentication tls_cipher cntlid model serial firmware version keep_alive_ms queues "
+      "namespaces");
   EXPECT_EQ(keys(controller["host"]), "nqn id");
   EXPECT_TRUE(controller["authentication"].is_null()) << "nobody asked for it";
   EXPECT_EQ(controller["host"]["nqn"], kHost);
@@ -86,10 +87,7 @@ TEST_F(AttachmentsTest, StatusHasTheFieldsOfTheContract) {
   EXPECT_EQ(
       keys(report["devices"][0]),
       "device name nsid frontend state reason size_bytes queues depth features outlives_daemon "
-      "in_flight "
-      "reads "
-      "writes flushes "
-      "discards write_zeroes read_bytes write_bytes errors");
+      "in_flight reads writes flushes discards write_zeroes read_bytes write_bytes errors");
 }
 
 TEST_F(AttachmentsTest, TakesNamesNumbersAndOptionsToTheDevices) {
