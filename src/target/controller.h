@@ -33,6 +33,8 @@ struct ErrorRecord {
   NvmeStatus status;
   std::uint64_t lba = 0;
   std::uint32_t nsid = 0;
+  std::uint8_t csi = 0;  ///< the command set's identifier
+  std::uint8_t opcode = 0;
 };
 
 class Controller {

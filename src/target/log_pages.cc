@@ -90,6 +90,12 @@ Reply Queue::get_log_page(const Sqe& sqe) {
       length > subsystem_.options().max_transfer_bytes) {
     return Reply::error(GenericStatus::kInvalidField);
   }
+  // LPA says that there is none for each namespace. [Base 2.1 §5.1.12.1.3]
+  if (lid == static_cast<std::uint8_t>(LogPage::kSmartHealth) &&
+      !controller_->identity().discovery && sqe.nsid.get() != 0 &&
+      sqe.nsid.get() != kNsidBroadcast) {
+    return Reply::error(GenericStatus::kInvalidField);
+  }
   auto page = log_page(lid, retain);
   if (!page) return Reply::error(CommandStatus::kInvalidLogPage);
   if (offset > page->size()) return Reply::error(GenericStatus::kInvalidField);
@@ -128,6 +134,9 @@ std::vector<std::uint8_t> Queue::error_log() {
     entry.lba = record.lba;
     entry.nsid = record.nsid;
     entry.trtype = static_cast<std::uint8_t>(TransportTypeCode::kTcp);
+    entry.csi = record.csi;
+    entry.opcode = record.opcode;
+    entry.log_page_version = 1;
     const auto bytes = bytes_of(entry);
     log.insert(log.end(), bytes.begin(), bytes.end());
   }

@@ -44,9 +44,16 @@ CompletionEntry Queue::complete(const Sqe& sqe, const Reply& reply) {
   if (!reply.status.ok()) {
     stats_.errors.add();
     if (controller_ != nullptr && !sqe.is_fabrics()) {
-      controller_->record_error({0, qid_, sqe.cid.get(), reply.status,
-                                 sqe.cdw10.get() | (std::uint64_t{sqe.cdw11.get()} << 32),
-                                 sqe.nsid.get()});
+      ErrorRecord record;
+      record.qid = qid_;
+      record.cid = sqe.cid.get();
+      record.status = reply.status;
+      record.lba = sqe.cdw10.get() | (std::uint64_t{sqe.cdw11.get()} << 32);
+      record.nsid = sqe.nsid.get();
+      const auto* ns = qid_ == 0 ? nullptr : namespaces_.find(record.nsid);
+      if (ns != nullptr) record.csi = static_cast<std::uint8_t>((*ns)->command_set());
+      record.opcode = sqe.opcode;
+      controller_->record_error(record);
     }
   }
   return cqe;

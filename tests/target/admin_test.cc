@@ -153,6 +153,26 @@ TEST_F(AdminTest, SmartAndErrorLogsCount) {
   EXPECT_EQ(entry.lba.get(), 1000u);
   EXPECT_EQ(entry.nsid.get(), 1u);
   EXPECT_TRUE(entry.status().is(GenericStatus::kLbaOutOfRange));
+  EXPECT_EQ(entry.log_page_version, 1);
+  EXPECT_EQ(entry.opcode, static_cast<std::uint8_t>(NvmOpcode::kRead));
+  EXPECT_EQ(entry.csi, static_cast<std::uint8_t>(CommandSetIdentifier::kNvm));
+}
+
+TEST_F(AdminTest, SmartIsOfTheWholeController) {
+  start();
+  auto host = admin();
+  const auto status_with = [&](std::uint32_t nsid) {
+    SubmissionEntry sqe = host->admin(AdminOpcode::kGetLogPage, nsid);
+    sqe.set_sgl(SglDescriptor::transport(512));
+    sqe.cdw10 = lid(LogPage::kSmartHealth) | (127u << 16);
+    return host->run(sqe).status();
+  };
+  EXPECT_TRUE(status_with(0).ok());
+  EXPECT_TRUE(status_with(kNsidBroadcast).ok());
+  EXPECT_FALSE(as<IdentifyController>(host->identify(cns(IdentifyCns::kController)).data).lpa & 1);
+  for (const std::uint32_t nsid : {1u, 2u, 0xfffffffeu}) {
+    EXPECT_TRUE(status_with(nsid).is(GenericStatus::kInvalidField)) << nsid;
+  }
 }
 
 TEST_F(AdminTest, FeaturesAreSetAndRead) {
