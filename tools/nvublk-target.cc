@@ -60,6 +60,11 @@ int complain(const std::string& text) {
   return 1;
 }
 
+int misused(const std::string& text) {
+  complain(text + "; see 'nvublk-target --help'");
+  return 2;
+}
+
 /// A CLI11 transform that turns "64K" into bytes.
 std::string to_bytes(std::string text) {
   const auto size = nvublk::target::parse_size(text);
@@ -93,24 +98,30 @@ void add_limits(CLI::App& app, Options& options) {
       ->capture_default_str();
 }
 
+/// An option with one value each time it is given.
+void add_repeatable(CLI::App& app, const char* name, std::vector<std::string>& values,
+                    const char* help) {
+  app.add_option(name, values, help)->allow_extra_args(false);
+}
+
 void add_options(CLI::App& app, CommandLine& line) {
   Options& options = line.options;
-  app.add_option("--listen", line.listen,
+  add_repeatable(app, "--listen", line.listen,
                  "ADDR:PORT to listen on, repeatable; port 0: any (default 127.0.0.1:4420)");
-  app.add_option(
-      "--ns", line.namespaces,
+  add_repeatable(
+      app, "--ns", line.namespaces,
       "a namespace, repeatable: size=64M,bs=4096 or file=PATH,bs=512; also log=PATH, nsid=N, "
       "uuid=UUID, ro, noiob=BLOCKS; metadata: ms=BYTES, pi=1|2|3, pi-first; zones: "
       "zsze=BYTES, zcap=BYTES, mor=N, mar=N");
   app.add_option("--subnqn", options.subnqn, "the subsystem's NQN")->capture_default_str();
   app.add_option("--serial", options.serial, "the serial number")->capture_default_str();
   app.add_option("--model", options.model, "the model number")->capture_default_str();
-  app.add_option("--allow-host", options.allowed_hosts,
+  add_repeatable(app, "--allow-host", options.allowed_hosts,
                  "a host NQN that may connect, repeatable (default: any)");
-  app.add_option(
-      "--dhchap-key", line.dhchap_keys,
+  add_repeatable(
+      app, "--dhchap-key", line.dhchap_keys,
       "HOSTNQN=DHHC-1:...: this host has to authenticate itself by this key, repeatable");
-  app.add_option("--dhchap-ctrl-key", line.dhchap_ctrl_keys,
+  add_repeatable(app, "--dhchap-ctrl-key", line.dhchap_ctrl_keys,
                  "HOSTNQN=DHHC-1:...: the key for authentication to this host, repeatable");
   app.add_option("--dhchap-hash", line.dhchap_hash, "the hash that is preferred")
       ->capture_default_str();
@@ -124,7 +135,7 @@ void add_options(CLI::App& app, CommandLine& line) {
   app.add_option("--retry-delays", line.retry_delays,
                  "CRDT1 to CRDT3, in units of 100 ms: what a fault's crd of 1 to 3 asks for")
       ->delimiter(',')
-      ->expected(1, 3);
+      ->allow_extra_args(false);
   app.add_flag("--no-hdr-digest", line.no_header_digest, "refuse header digests");
   app.add_flag("--no-data-digest", line.no_data_digest, "refuse data digests");
   app.add_flag("--sq-flow-control", line.sq_flow_control,
@@ -166,6 +177,9 @@ std::string complete_options(CommandLine& line) {
   options.data_digest = !line.no_data_digest;
   options.sq_flow_control_disable = !line.sq_flow_control;
   options.success_flag = !line.no_success_flag;
+  if (line.retry_delays.size() > options.retry_delays_100ms.size()) {
+    return "--retry-delays: there are at most three";
+  }
   std::ranges::copy(line.retry_delays, options.retry_delays_100ms.begin());
   if (!line.listen.empty()) options.listen.clear();
   for (const std::string& text : line.listen) {
@@ -176,6 +190,7 @@ std::string complete_options(CommandLine& line) {
   for (const std::string& text : line.namespaces) {
     const auto ns = NamespaceOptions::parse(text);
     if (!ns) return "--ns " + text + ": " + ns.error().text;
+    if (const auto good = ns->check(); !good) return "--ns " + text + ": " + good.error().text;
     options.namespaces.push_back(*ns);
   }
   if (const std::string wrong = complete_keys(line); !wrong.empty()) return wrong;
@@ -226,9 +241,11 @@ int control(const CommandLine& line) {
 
 int main(int argc, char** argv) {
   CommandLine line;
-  CLI::App app{"An NVMe/TCP target in user space, for trying things out and for tests"};
+  CLI::App app{"An NVMe/TCP target in user space, for trying things out and for tests",
+               "nvublk-target"};
   app.footer(kExamples);
   add_options(app, line);
+  app.set_version_flag("--version", "nvublk-target " NVUBLK_VERSION);
   CLI::App* ctl = app.add_subcommand("ctl", "Talk to the control socket of a running target");
   ctl->add_option("path", line.control_path, "the socket given as --control")->required();
   ctl->add_option("method", line.method,
@@ -238,13 +255,14 @@ int main(int argc, char** argv) {
   ctl->add_option("params", line.params, "a JSON object");
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const CLI::Success& asked) {
+    return app.exit(asked);
+  } catch (const CLI::Error& error) {
+    return misused(error.what());
   }
   if (ctl->parsed()) return control(line);
   if (const std::string wrong = complete_options(line); !wrong.empty()) {
-    complain(wrong);
-    return 2;
+    return misused(wrong);
   }
   return serve(std::move(line.options));
 }

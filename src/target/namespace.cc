@@ -101,6 +101,9 @@ Status Namespace::resize(std::uint64_t size_bytes) {
   if (blocks == 0) {
     return fail(ErrorCode::kInvalidArgument, "a namespace needs a size of at least one block");
   }
+  if (blocks << block_shift_ != size_bytes) {
+    return fail(ErrorCode::kInvalidArgument, "the size must be a multiple of the block size");
+  }
   if (read_only_) return fail(ErrorCode::kPermission, "the namespace is read-only");
   if (zones_ != nullptr) {
     return fail(ErrorCode::kUnsupported, "a zoned namespace keeps its size; add another one");

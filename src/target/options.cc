@@ -147,6 +147,7 @@ Status NamespaceOptions::check() const {
   if (!std::has_single_bit(block_size) || block_size < 512 || block_size > 65536) {
     return invalid("the block size must be a power of two, 512 to 64K");
   }
+  if (size_bytes % block_size != 0) return invalid("the size must be a multiple of the block size");
   if (metadata_bytes != 0 && (metadata_bytes < 8 || metadata_bytes > 128)) {
     return invalid("a block has no metadata (ms=0), or 8 to 128 bytes of it");
   }
@@ -209,6 +210,9 @@ Status Options::check() const {
   if (!subnqn.starts_with("nqn.") || subnqn.size() > 223) {
     return invalid("the subsystem's NQN must start with \"nqn.\" and have at most 223 characters");
   }
+  // [Base 2.1 §5.1.13.2.1]
+  if (serial.size() > 20) return invalid("the serial number must have at most 20 characters");
+  if (model.size() > 40) return invalid("the model number must have at most 40 characters");
   if (threads < 1 || threads > 64) return invalid("threads must be 1 to 64");
   if (io_queues < 1) return invalid("there must be at least one I/O queue");
   if (queue_entries < 32 || queue_entries > 65536) {

@@ -343,6 +343,7 @@ TEST_F(FaultTest, ParametersThatAreWrongAreNamed) {
       {"ns_add", R"({"size":"1M","ro":"yes"})", R"("ro" must be true or false)"},
       {"ns_resize", R"({"nsid":1})", R"("size" is missing)"},
       {"ns_resize", R"({"nsid":1,"size":"1X"})", R"("size": )"},
+      {"ns_resize", R"({"nsid":1,"size":5000})", "multiple of the block size"},
       {"ns_remove", R"({"nsid":"1"})", R"("nsid" must be a number)"},
       {"zone_fail", R"({"nsid":1,"lba":0})", R"("state" is missing)"},
       {"referral_add", R"({"traddr":"192.0.2.7"})", R"("trsvcid" is missing)"},

@@ -24,6 +24,7 @@ TEST(NamespaceOptions, ReadsFormatsAndZones) {
 TEST(NamespaceOptions, WhatDoesNotFitTogetherIsRefusedWithTheReason) {
   const std::pair<std::string, std::string> cases[] = {
       {"size=64M,bs=700", "block size"},
+      {"size=1500,bs=512", "multiple of the block size"},
       {"size=64M,ms=4", "metadata"},
       {"size=64M,ms=8,pi=4", "types"},
       {"size=64M,pi=1", "metadata"},
@@ -49,6 +50,20 @@ TEST(NamespaceOptions, WhatDoesNotFitTogetherIsRefusedWithTheReason) {
   }
   EXPECT_TRUE(NamespaceOptions::parse("size=64M,zsze=1M,mor=3")->check());
   EXPECT_TRUE(NamespaceOptions::parse("size=64M,ms=8,pi=3")->check());
+}
+
+TEST(Options, TextsFitWhereIdentifyHasThem) {
+  Options options;
+  options.serial = std::string(20, 's');
+  options.model = std::string(40, 'm');
+  EXPECT_TRUE(options.check());
+  options.serial += 's';
+  ASSERT_FALSE(options.check());
+  EXPECT_NE(options.check().error().text.find("20 characters"), std::string::npos);
+  options.serial.clear();
+  options.model += 'm';
+  ASSERT_FALSE(options.check());
+  EXPECT_NE(options.check().error().text.find("40 characters"), std::string::npos);
 }
 
 TEST(Options, TheLargestTransferIsOneThatMdtsCanSay) {
