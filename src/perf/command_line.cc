@@ -1,7 +1,9 @@
+#include <cstring>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
 
+#include "engine/cpus.h"
 #include "perf/options.h"
 
 namespace nvublk::perf {
@@ -21,9 +23,9 @@ CLI::Option* add_parsed(CLI::App& app, const char* names, const char* help, Pars
                         Store store) {
   return app.add_option_function<std::string>(
       names,
-      [parse, store](const std::string& text) {
+      [parse, store, name = std::string(names, std::strcspn(names, ","))](const std::string& text) {
         auto value = parse(text);
-        if (!value) throw CLI::ValidationError(value.error().text);
+        if (!value) throw CLI::ValidationError(name, value.error().text);
         store(std::move(*value));
       },
       help);
@@ -31,7 +33,7 @@ CLI::Option* add_parsed(CLI::App& app, const char* names, const char* help, Pars
 
 void add_workload(CLI::App& app, Options& options) {
   app.add_option("-q,--io-depth", options.depth, "I/Os under way on each queue pair")->required();
-  add_parsed(app, "-o,--io-size", "size of an I/O in bytes; K and M multiply", parse_size,
+  add_parsed(app, "-o,--io-size", "size of an I/O in bytes; K, M and G multiply", parse_size,
              [&options](std::uint32_t size) { options.io_size_bytes = size; })
       ->required();
   add_parsed(app, "-w,--io-pattern", "read, write, randread, randwrite, rw or randrw",
@@ -63,7 +65,7 @@ void add_places(CLI::App& app, Options& options) {
       ->trigger_on_parse();
   add_parsed(app, "-c,--core-mask", "CPUs to run on: a mask (0x3) or a list ([0,2-3])", parse_cores,
              [&options](std::vector<int> cores) { options.cores = std::move(cores); })
-      ->default_str("0x1");
+      ->default_str("the first that can be used");
   app.add_option("-P,--num-qpairs", options.queue_pairs, "queue pairs for each namespace and core")
       ->capture_default_str();
   app.add_option("-m,--max-completions", options.max_completions,
@@ -78,10 +80,19 @@ void add_places(CLI::App& app, Options& options) {
   app.add_flag("-I,--enable-tcp-ddgst", options.data_digest, "data digests over TCP");
 }
 
+int misused(const std::string& text) {
+  std::cerr << "nvublk-perf: " << text << "; see 'nvublk-perf --help'\n";
+  return 2;
+}
+
 }  // namespace
 
 int parse_command_line(int argc, char** argv, Options& options) {
-  CLI::App app{"Measures NVMe namespaces through the library, without the kernel's block layer"};
+  CLI::App app{"Measures NVMe namespaces through the library, without the kernel's block layer",
+               "nvublk-perf"};
+  if (const std::vector<int> cpus = usable_cpus(); !cpus.empty()) {
+    options.cores = {cpus.front()};
+  }
   app.footer(kExamples);
   add_workload(app, options);
   add_places(app, options);
@@ -90,14 +101,16 @@ int parse_command_line(int argc, char** argv, Options& options) {
   app.add_flag("--json", options.json, "print one JSON object instead of tables");
   app.add_option("-Q,--continue-on-error", options.continue_on_error,
                  "do not stop at an error; report every so many of them");
+  app.set_version_flag("--version", "nvublk-perf " NVUBLK_VERSION);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const CLI::Success& asked) {
+    return app.exit(asked);
+  } catch (const CLI::Error& error) {
+    return misused(error.what());
   }
   if (const Status good = check(options); !good) {
-    std::cerr << "nvublk-perf: " << good.error().text << "\n";
-    return 2;
+    return misused(good.error().text);
   }
   return -1;
 }

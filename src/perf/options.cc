@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 
+#include "engine/cpus.h"
 #include "engine/numa.h"
 
 namespace nvublk::perf {
@@ -89,18 +90,18 @@ Result<std::vector<int>> parse_cores(std::string_view text) {
 }
 
 Result<std::uint32_t> parse_size(std::string_view text) {
-  constexpr std::string_view kUnits = "KMG";
+  constexpr std::string_view kUnits = "KkMmGg";
   std::string_view digits = text;
   unsigned shift = 0;
   const std::size_t unit = text.empty() ? std::string_view::npos : kUnits.find(text.back());
   if (unit != std::string_view::npos) {
-    shift = static_cast<unsigned>(unit + 1) * 10;
+    shift = static_cast<unsigned>(unit / 2 + 1) * 10;
     digits.remove_suffix(1);
   }
   const auto value = number(digits);
   if (!value || *value == 0 || *value > (std::numeric_limits<std::uint32_t>::max() >> shift)) {
     return fail(ErrorCode::kInvalidArgument,
-                quoted(text) + " is not a size below 4G; write bytes, or a number with K or M");
+                quoted(text) + " is not a size below 4G; write bytes, or a number with K, M or G");
   }
   return static_cast<std::uint32_t>(*value << shift);
 }
@@ -121,6 +122,14 @@ Status check(const Options& options) {
   }
   if (options.queue_pairs == 0 || options.queue_pairs > 256) {
     return refuse("the number of queue pairs (-P) is a number from 1 to 256");
+  }
+  const std::vector<int> usable = usable_cpus();
+  for (const int core : options.cores) {
+    if (!usable.empty() && !std::ranges::binary_search(usable, core)) {
+      return fail(
+          ErrorCode::kInvalidArgument,
+          "CPU " + std::to_string(core) + " (-c) does not exist, or is not for this process");
+    }
   }
   return {};
 }

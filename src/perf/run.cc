@@ -50,6 +50,8 @@ class Run {
   Result<nvme::ControllerOptions> defaults() const;
   Status attach(const std::optional<nvme::TransportId>& where,
                 const nvme::TransportIdExtras& extras);
+  /// Why places_ is empty.
+  std::string why_none() const;
   void use(nvme::Controller& controller, std::uint32_t nsid);
   Status use(nvme::Controller& controller, nvme::Namespace& subject);
   Result<std::vector<std::vector<JobPlan>>> plans() const;
@@ -59,6 +61,7 @@ class Run {
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<nvme::Initiator> initiator_;
   std::vector<Place> places_;
+  bool skipped_ = false;  ///< a namespace that could not be used
   std::vector<Worker::Outcome> outcomes_;
 };
 
@@ -108,7 +111,7 @@ Status Run::attach() {
     }
   }
   if (places_.empty()) {
-    return fail(ErrorCode::kNotFound, "there is no namespace to run on");
+    return fail(ErrorCode::kNotFound, "there is no namespace to run on: " + why_none());
   }
   return {};
 }
@@ -140,12 +143,29 @@ Status Run::attach(const std::optional<nvme::TransportId>& where,
   return result;
 }
 
+std::string Run::why_none() const {
+  if (initiator_->attached().empty()) {
+    return options_.targets.empty() ? "no local drive is bound to vfio-pci; bind one, or give -r"
+                                    : "no controller was found";
+  }
+  if (skipped_) {
+    return "none can be used, for the reasons above";
+  }
+  for (const nvme::ParsedTransportId& target : options_.targets) {
+    if (target.extras.nsid != 0) {
+      return target.id.to_string() + " has no namespace " + std::to_string(target.extras.nsid);
+    }
+  }
+  return "what was attached has none";
+}
+
 void Run::use(nvme::Controller& controller, std::uint32_t nsid) {
   for (nvme::Namespace* subject : controller.namespaces()) {
     if (nsid != 0 && subject->nsid() != nsid) {
       continue;
     }
     if (const Status used = use(controller, *subject); !used) {
+      skipped_ = true;
       say("Skipping namespace " + std::to_string(subject->nsid()) + ": " + used.error().text);
     }
   }

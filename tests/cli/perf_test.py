@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import PROGRAMS, SUBNQN, Target, run
 
 DISCOVERY = "nqn.2014-08.org.nvmexpress.discovery"
+FIRST_CPU = min(os.sched_getaffinity(0))
 
 
 class PerfTest(unittest.TestCase):
@@ -57,7 +58,7 @@ class Reports(PerfTest):
         outcome = self.perf(self.target(), "-w", "randread", "-d", "2000", "-LL")
         self.assertIn("Latency(us)", outcome.out)
         self.assertRegex(outcome.out, r"Device Information +: +IOPS +MiB/s +Average +min +max\n")
-        row = (rf"TCP \(addr:127\.0\.0\.1 subnqn:{SUBNQN}\) NSID 1 from core 0 *"
+        row = (rf"TCP \(addr:127\.0\.0\.1 subnqn:{SUBNQN}\) NSID 1 from core {FIRST_CPU} *"
                r": +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d\n")
         self.assertRegex(outcome.out, row)
         self.assertRegex(outcome.out, r"Total +: +\d+\.\d\d")
@@ -72,7 +73,7 @@ class Reports(PerfTest):
                           report["io_depth"]), ("randrw", 25, 4096, 8))
         result, = report["results"]
         self.assertEqual((result["subnqn"], result["nsid"], result["core"], result["queue_pairs"]),
-                         (SUBNQN, 1, 0, 1))
+                         (SUBNQN, 1, FIRST_CPU, 1))
         self.assertEqual(result["reads"] + result["writes"], 4000)
         self.assertAlmostEqual(result["reads"], 1000, delta=200)
         latency = result["latency_us"]
@@ -131,7 +132,7 @@ class Places(PerfTest):
                       "-r", self.uri(target))
         self.assertEqual(outcome.status, 0, outcome)
         self.assertIn("Skipping namespace 1: I/Os of 512 bytes are not whole blocks", outcome.out)
-        self.assertIn("NSID 2 from core 0", outcome.out)
+        self.assertIn(f"NSID 2 from core {FIRST_CPU}", outcome.out)
 
     def test_digests_and_large_ios(self):
         report = self.perf(self.target("--max-transfer", "64K"), "-w", "write", "-d", "50", "-H",
@@ -187,10 +188,34 @@ class Failures(PerfTest):
                             "--verify", status=1)
         self.assertIn("too small", outcome.err)
 
+    def test_why_there_is_no_namespace(self):
+        target = self.target()
+        words = [PROGRAMS / "nvublk-perf", "-q", "1", "-w", "read", "-d", "1", "-r",
+                 f"trtype:TCP traddr:127.0.0.1 trsvcid:{target.port} subnqn:{SUBNQN} ns:7"]
+        outcome = run(*words, "-o", "4k")
+        self.assertEqual(outcome.status, 1, outcome)
+        self.assertIn("has no namespace 7", outcome.err)
+        words[-1] = self.uri(target)
+        self.assertIn("none can be used", run(*words, "-o", "512").err)
+        empty = self.target(namespaces=())
+        words[-1] = self.uri(empty)
+        self.assertIn("what was attached has none", run(*words, "-o", "512").err)
+
     def test_wrong_usage(self):
         target = self.target()
-        for words in (["-w", "read"], ["-w", "trim", "-t", "1"], ["-w", "read", "-t", "0"]):
-            self.assertNotEqual(self.perf(target, *words, status=2).err, "")
+        core = max(os.sched_getaffinity(0)) + 1
+        for words, reason in ((["-w", "read"], "-t"), (["-w", "trim", "-t", "1"], "-w: "),
+                              (["-w", "read", "-t", "0"], "-t"),
+                              (["-w", "read", "-t", "1", "extra"], "extra"),
+                              (["-w", "read", "-t", "1", "-c", f"[{core}]"], f"CPU {core} ")):
+            error = self.perf(target, *words, status=2).err
+            self.assertRegex(error, r"\Anvublk-perf: [^\n]+; see 'nvublk-perf --help'\n\Z")
+            self.assertIn(reason, error)
+        error = run(PROGRAMS / "nvublk-perf", "-q", "1", "-w", "read", "-t", "1", "-o", "4x").err
+        self.assertRegex(error, r"\Anvublk-perf: -o: '4x' is not a size [^\n]+ K, M or G; see")
+        version = run(PROGRAMS / "nvublk-perf", "--version")
+        self.assertEqual(version.status, 0, version)
+        self.assertRegex(version.out, r"\Anvublk-perf \d+\.\d+\.\d+\n\Z")
         self.assertEqual(run(PROGRAMS / "nvublk-perf", "--help").status, 0)
 
 

@@ -9,6 +9,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/cpus.h"
+
 namespace nvublk::perf {
 namespace {
 
@@ -36,6 +38,9 @@ TEST(PerfOptions, Sizes) {
   EXPECT_EQ(*parse_size("128K"), 128u << 10);
   EXPECT_EQ(*parse_size("3M"), 3u << 20);
   EXPECT_EQ(*parse_size("1G"), 1u << 30);
+  EXPECT_EQ(*parse_size("4k"), 4096u) << "as SPDK has it";
+  EXPECT_EQ(*parse_size("3m"), 3u << 20);
+  EXPECT_EQ(*parse_size("1g"), 1u << 30);
   for (const char* bad : {"", "0", "K", "4G", "-1", "1k2", "4294967296"}) {
     EXPECT_FALSE(parse_size(bad)) << bad;
   }
@@ -68,15 +73,20 @@ std::vector<std::string> words_of(const std::string& line) {
 }
 
 TEST(PerfOptions, ShortAndLongNamesMeanTheSame) {
-  std::vector<std::string> words = words_of(
-      "-q 8 -o 4K -w randrw -M 70 -t 5 -c 0x3 -P 2 -LL -d 9 -a 1 -m 3 -k 7 -H -I -Q 10 "
-      "-r nvme+tcp://127.0.0.1/x -r");
+  const int core = usable_cpus().front();
+  std::ostringstream mask;
+  mask << std::hex << (std::uint64_t{1} << core);
+  std::vector<std::string> words = words_of("-q 8 -o 4K -w randrw -M 70 -t 5 -c 0x" + mask.str() +
+                                            " -P 2 -LL -d 9 -a 1 -m 3 -k 7 -H -I -Q 10 "
+                                            "-r nvme+tcp://127.0.0.1/x -r");
   words.push_back("trtype:TCP traddr:127.0.0.2 subnqn:y ns:2");
   Options brief;
   ASSERT_EQ(parse(words, brief), -1);
   Options full;
   ASSERT_EQ(parse(words_of("--io-depth 8 --io-size 4096 --io-pattern randrw --rwmixread 70 "
-                           "--time 5 --core-mask [0,1] --num-qpairs 2 --number-ios 9 "
+                           "--time 5 --core-mask [" +
+                           std::to_string(core) +
+                           "] --num-qpairs 2 --number-ios 9 "
                            "--warmup-time 1 --max-completions 3 --keepalive 7 "
                            "--enable-tcp-hdgst --enable-tcp-ddgst --continue-on-error 10 "
                            "--enable-sw-latency-tracking --json --verify --hostnqn h "
@@ -88,7 +98,7 @@ TEST(PerfOptions, ShortAndLongNamesMeanTheSame) {
     EXPECT_EQ(each->io_size_bytes, 4096u);
     EXPECT_EQ(each->reads(), 70u);
     EXPECT_EQ(each->time, seconds(5));
-    EXPECT_THAT(each->cores, ElementsAre(0, 1));
+    EXPECT_THAT(each->cores, ElementsAre(core));
     EXPECT_EQ(each->queue_pairs, 2u);
     EXPECT_EQ(each->number_ios, 9u);
     EXPECT_EQ(each->warmup, seconds(1));
@@ -111,8 +121,8 @@ TEST(PerfOptions, WhatCannotRunIsRefused) {
   Options options;
   ASSERT_EQ(parse(good, options), -1);
   const std::pair<const char*, const char*> changes[] = {
-      {"-q", "0"}, {"-q", "4097"},    {"-o", "json"}, {"-w", "erase"}, {"-M", "101"},
-      {"-t", "0"}, {"-r", "nowhere"}, {"-c", "[]"},   {"-P", "0"},
+      {"-q", "0"}, {"-q", "4097"},    {"-o", "json"}, {"-w", "erase"},  {"-M", "101"},
+      {"-t", "0"}, {"-r", "nowhere"}, {"-c", "[]"},   {"-c", "[1000]"}, {"-P", "0"},
   };
   for (const auto& [option, value] : changes) {
     std::vector<std::string> words = good;
@@ -130,7 +140,9 @@ TEST(PerfOptions, WhatCannotRunIsRefused) {
   Options local;
   EXPECT_EQ(parse(words_of("-q 1 -o 512 -w read -t 1"), local), -1);
   EXPECT_TRUE(local.targets.empty());
+  EXPECT_THAT(local.cores, ElementsAre(usable_cpus().front()));
   EXPECT_EQ(parse({"--help"}, unused), 0);
+  EXPECT_EQ(parse({"--version"}, unused), 0);
 }
 
 }  // namespace
