@@ -229,8 +229,9 @@ void Daemon::attachments_stopped(const Attachments::Detached& result) {
     if (phase_ == Phase::kStopping && Clock::now() >= give_up_) {
       log_error(kSubsystem, "taken away by force: " + result.status.error().text);
       phase_ = Phase::kForcing;
-    } else {
-      log_warning(kSubsystem, "waiting to end: " + result.status.error().text);
+    } else if (waits_for_ != result.status.error().text) {
+      waits_for_ = result.status.error().text;
+      log_warning(kSubsystem, "waiting to end: " + waits_for_);
     }
   }
   forced_ = forced_ || phase_ == Phase::kForcing;

@@ -71,6 +71,7 @@ class Daemon {
   bool leaves_ = false;  ///< devices that can stay, do
   bool quiet_ = false;   ///< nothing is left with any controller
   Instant give_up_ = kNever;
+  std::string waits_for_;  ///< what the end was last said to wait for
   Timer retry_;
 };
 

@@ -279,7 +279,7 @@ class DaemonLife(CliTest):
     def test_sigterm_waits_for_users_and_then_forces(self):
         target = self.target()
         daemon = subprocess.Popen([PROGRAMS / "nvublkd", "--socket", self.socket, "--stop-timeout",
-                                   "1"], stderr=subprocess.PIPE, text=True)
+                                   "5"], stderr=subprocess.PIPE, text=True)
         wait_until(self.socket.exists, "the daemon listens")
         device, = self.attach(target)
         with open(device, "rb"):
@@ -287,6 +287,7 @@ class DaemonLife(CliTest):
             _, log = daemon.communicate(timeout=60)
         self.assertEqual(daemon.returncode, 1)
         self.assertIn("by force", log)
+        self.assertEqual(log.count("waiting to end"), 1, log)
         self.assertEqual(self.leftovers(), [])
 
     def test_a_daemon_that_cannot_start_says_why(self):
