@@ -28,18 +28,20 @@ std::string device_state(const Attachment::Device& device, const BlockExportInfo
   return nvme::controller_state_name(controller);
 }
 
-/// What is wrong with the controller; empty if nothing is.
-std::string controller_reason(const nvme::ControllerStatus& controller) {
-  if (controller.state != nvme::ControllerState::kFailed || !controller.last_error) {
+/// Why the controller was given up; empty if it was not, or is tried again.
+std::string controller_reason(const Attachment& attachment,
+                              const nvme::ControllerStatus& controller) {
+  if (controller.state != nvme::ControllerState::kFailed || !controller.last_error ||
+      attachment.resuming()) {
     return "";
   }
   return "given up: " + controller.last_error->text +
          "; detach it, and attach again when that is mended";
 }
 
-std::string device_reason(const Attachment::Device& device,
+std::string device_reason(const Attachment& attachment, const Attachment::Device& device,
                           const nvme::ControllerStatus& controller) {
-  return device.problem.empty() ? controller_reason(controller) : device.problem;
+  return device.problem.empty() ? controller_reason(attachment, controller) : device.problem;
 }
 
 Json listed_device(const Attachment& attachment, const Attachment::Device& device,
@@ -65,7 +67,7 @@ Json listed_device(const Attachment& attachment, const Attachment::Device& devic
   entry["eui64"] = identity.eui64;
   entry["frontend"] = info.frontend;
   entry["state"] = device_state(device, info, controller.state);
-  entry["reason"] = device_reason(device, controller);
+  entry["reason"] = device_reason(attachment, device, controller);
   return entry;
 }
 
@@ -161,7 +163,7 @@ Json controller_json(const Attachment& attachment, const nvme::ControllerStatus&
   json["state"] = attachment.resuming() && status.state == nvme::ControllerState::kFailed
                       ? nvme::controller_state_name(nvme::ControllerState::kReconnecting)
                       : nvme::controller_state_name(status.state);
-  json["reason"] = controller_reason(status);
+  json["reason"] = controller_reason(attachment, status);
   json["step"] = status.step;
   json["step_since_ms"] = status.step_since_ms;
   json["step_deadline_ms"] = milliseconds_json(status.step_deadline_ms);
@@ -189,7 +191,8 @@ Json controller_json(const Attachment& attachment, const nvme::ControllerStatus&
   return json;
 }
 
-Json device_json(const Attachment::Device& device, const nvme::ControllerStatus& controller) {
+Json device_json(const Attachment& attachment, const Attachment::Device& device,
+                 const nvme::ControllerStatus& controller) {
   const BlockExportInfo info = device.info();
   const BlockExportStatistics statistics = device.statistics();
   Json json;
@@ -198,7 +201,7 @@ Json device_json(const Attachment::Device& device, const nvme::ControllerStatus&
   json["nsid"] = device.nsid;
   json["frontend"] = info.frontend;
   json["state"] = device_state(device, info, controller.state);
-  json["reason"] = device_reason(device, controller);
+  json["reason"] = device_reason(attachment, device, controller);
   json["size_bytes"] = device.shown_bytes;
   json["queues"] = info.queues;
   json["depth"] = info.depth;
@@ -294,7 +297,7 @@ Json status_report(const DaemonFacts& daemon, const Attachments& attachments,
       const bool wanted = match.nsids.empty() || std::find(match.nsids.begin(), match.nsids.end(),
                                                            device->nsid) != match.nsids.end();
       if (wanted) {
-        report["devices"].push_back(device_json(*device, controller));
+        report["devices"].push_back(device_json(*match.attachment, *device, controller));
       }
     }
   }
