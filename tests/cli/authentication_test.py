@@ -9,12 +9,11 @@ import base64
 import hashlib
 import hmac
 import stat
-import sys
 import unittest
 import zlib
 from pathlib import Path
 
-from harness import HOSTNQN, PROGRAMS, SUBNQN, CliTest, run, wait_until
+from harness import HOSTNQN, PROGRAMS, SUBNQN, CliTest, run, run_tests, wait_until
 
 KEY = "DHHC-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:"
 CTRL_KEY = ("DHHC-1:02:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vcSEgBQ==:")
@@ -180,7 +179,4 @@ class Authentication(CliTest):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=2).result
-    if not result.wasSuccessful():
-        sys.exit(1)
-    sys.exit(77 if result.skipped and len(result.skipped) == result.testsRun else 0)
+    run_tests()

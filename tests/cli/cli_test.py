@@ -9,14 +9,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import unittest
 from pathlib import Path
 
 from harness import (HOSTNQN, PROGRAMS, SUBNQN, CliTest, cpu_time_ns, open_files, refuses,
-                     resident_kib, run, threads, wait_until, zombie)
+                     resident_kib, run, run_tests, threads, wait_until, zombie)
 
 
 class MainJob(CliTest):
@@ -392,7 +391,4 @@ class SideBySide(CliTest):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=2).result
-    if not result.wasSuccessful():
-        sys.exit(1)
-    sys.exit(77 if result.skipped and len(result.skipped) == result.testsRun else 0)
+    run_tests()

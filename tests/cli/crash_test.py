@@ -3,11 +3,10 @@
 
 import signal
 import subprocess
-import sys
 import unittest
 from pathlib import Path
 
-from harness import PROGRAMS, CliTest, wait_until, zombie
+from harness import PROGRAMS, CliTest, run_tests, wait_until, zombie
 
 
 class Crash(CliTest):
@@ -101,7 +100,4 @@ class Crash(CliTest):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=2).result
-    if not result.wasSuccessful():
-        sys.exit(1)
-    sys.exit(77 if result.skipped and len(result.skipped) == result.testsRun else 0)
+    run_tests()

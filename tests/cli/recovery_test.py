@@ -20,7 +20,7 @@ import unittest
 import zlib
 from pathlib import Path
 
-from harness import CliTest, Verifier, wait_until
+from harness import CliTest, Verifier, run_tests, wait_until
 from write_log import Checker, read_lives
 
 KILLS = int(os.environ.get("NVUBLK_KILLS", "6"))
@@ -457,7 +457,4 @@ class WriteLog(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=2).result
-    if not result.wasSuccessful():
-        sys.exit(1)
-    sys.exit(77 if result.skipped and len(result.skipped) == result.testsRun else 0)
+    run_tests()

@@ -8,12 +8,11 @@ import base64
 import hashlib
 import hmac
 import os
-import sys
 import unittest
 import zlib
 from pathlib import Path
 
-from harness import HOSTNQN, PROGRAMS, SUBNQN, CliTest, run, wait_until
+from harness import HOSTNQN, PROGRAMS, SUBNQN, CliTest, run, run_tests, wait_until
 
 KEY = "NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:"
 LONG_KEY = ("NVMeTLSkey-1:02:"
@@ -211,7 +210,4 @@ class Tls(CliTest):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=2).result
-    if not result.wasSuccessful():
-        sys.exit(1)
-    sys.exit(77 if result.skipped and len(result.skipped) == result.testsRun else 0)
+    run_tests()

@@ -2,11 +2,10 @@
 """The commands that are nvme-cli's, against nvublk-target. ctest runs each class by itself."""
 
 import json
-import sys
 import unittest
 from pathlib import Path
 
-from harness import HOSTNQN, PROGRAMS, SUBNQN, CliTest, run
+from harness import HOSTNQN, PROGRAMS, SUBNQN, CliTest, run, run_tests
 
 PASSTHROUGH = ("admin-passthru", "nvublk0", "--opcode=6", "--cdw10=1", "--data-len=4096")
 
@@ -204,7 +203,4 @@ class Discovery(CliTest):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=2).result
-    if not result.wasSuccessful():
-        sys.exit(1)
-    sys.exit(77 if result.skipped and len(result.skipped) == result.testsRun else 0)
+    run_tests()
