@@ -83,7 +83,7 @@ class StepMachine {
   /// Begins with row `first`; those before it do not run.
   Action start(Instant now, std::size_t first = 0) {
     CHECK(!running_);
-    running_ = true;
+    running_ = started_ = true;
     done_ = false;
     error_.reset();
     return enter(first, now);
@@ -109,6 +109,9 @@ class StepMachine {
     return decide((machine().*row.end)(event.outcome), now);
   }
 
+  /// Ends it where it is, neither done nor failed; may be started again.
+  void cancel() { running_ = false; }
+
   bool running() const { return running_; }
   bool done() const { return done_; }
   /// Valid after kFailed; its `step` is the row's name.
@@ -116,15 +119,14 @@ class StepMachine {
   bool failed() const { return error_.has_value(); }
   std::size_t step() const { return step_; }
   /// The row that runs, or the last one that did; "" before start().
-  const char* step_name() const { return started() ? current().name : ""; }
-  const char* step_spec() const { return started() ? current().spec : ""; }
+  const char* step_name() const { return started_ ? current().name : ""; }
+  const char* step_spec() const { return started_ ? current().spec : ""; }
   Instant step_since() const { return since_; }
   Instant step_deadline() const { return deadline_; }
 
  private:
   Machine& machine() { return static_cast<Machine&>(*this); }
   const Machine& machine() const { return static_cast<const Machine&>(*this); }
-  bool started() const { return running_ || done_ || error_.has_value(); }
   const Row& current() const { return machine().rows()[step_]; }
 
   Action enter(std::size_t step, Instant now) {
@@ -212,6 +214,7 @@ class StepMachine {
   }
 
   bool running_ = false;
+  bool started_ = false;
   bool done_ = false;
   std::size_t step_ = 0;
   Instant since_{};

@@ -34,7 +34,7 @@ class StepRunner {
         wake_([](Timer&, void* self) { static_cast<StepRunner*>(self)->on_wake(); }, this),
         deadline_([](Timer&, void* self) { static_cast<StepRunner*>(self)->on_deadline(); }, this) {
   }
-  ~StepRunner() { cancel(); }
+  ~StepRunner() { stop_waiting(); }
   StepRunner(const StepRunner&) = delete;
   StepRunner& operator=(const StepRunner&) = delete;
 
@@ -47,14 +47,19 @@ class StepRunner {
   /// Whether a payload is being performed.
   bool waiting() const { return waiting_; }
   bool running() const { return machine_.running(); }
-  /// Stops without a report; the machine stays where it was.
+  /// Stops the machine where it is, without a report.
   void cancel() {
+    stop_waiting();
+    machine_.cancel();
+  }
+
+ private:
+  void stop_waiting() {
     waiting_ = false;
     reactor_.cancel(wake_);
     reactor_.cancel(deadline_);
   }
 
- private:
   void on_wake() { report(Event::woke()); }
   void on_deadline() { report(Event::deadline()); }
 
@@ -66,7 +71,7 @@ class StepRunner {
   }
 
   void apply(const Action& action) {
-    cancel();
+    stop_waiting();
     switch (action.kind) {
       case Action::Kind::kPerform:
         waiting_ = true;

@@ -37,8 +37,7 @@ StepView Controller::Impl::running_step(std::string& name) const {
       return step;
     }
   }
-  // What was under way when the controller was given up is not carried on.
-  if (init_ && init_->running() && state_ != ControllerState::kFailed) {
+  if (init_ && init_->running()) {
     go_into(view_of(*init_));
     if (const StepView inner = admin_queue_.connect_step();
         *inner.name != '\0' && init_->step() == 0) {

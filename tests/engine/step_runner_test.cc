@@ -120,11 +120,25 @@ TEST_F(StepRunnerTest, CancelStopsWithoutAReport) {
   runner_->start();
   runner_->cancel();
   EXPECT_FALSE(runner_->waiting());
+  EXPECT_FALSE(runner_->running()) << "nobody is to take it for one that goes on";
+  EXPECT_STREQ(machine_.step_name(), "hello") << "where it was";
   bool later = false;
   Timer timer([](Timer&, void* flag) { *static_cast<bool*>(flag) = true; }, &later);
   reactor().arm(timer, Clock::now() + milliseconds(3));
   turn_until([&later] { return later; });
   EXPECT_EQ(ended_, 0);
+}
+
+TEST_F(StepRunnerTest, ACancelledSequenceCanBeginAgain) {
+  machine_.limit = seconds(60);
+  silent_ = true;
+  runner_->start();
+  runner_->cancel();
+  silent_ = false;
+  machine_.poll_delay = milliseconds(1);
+  runner_->start();
+  turn_until([this] { return ended_ > 0; });
+  EXPECT_TRUE(machine_.done());
 }
 
 TEST_F(StepRunnerTest, MayBeDestroyedWhileItWaits) {

@@ -250,6 +250,21 @@ TEST_F(ControllerTest, AfterCtrlLossTimeoutRequestsFail) {
   EXPECT_EQ(read().error, EIO);
 }
 
+TEST_F(ControllerTest, AnInitializationThatIsGivenUpHasEnded) {
+  options_.ctrl_loss_timeout = seconds(1);
+  options_.connect_timeout = seconds(1000);
+  make();
+  ASSERT_TRUE(connect());
+  simulation_.strike_at = simulation_.asked;
+  simulation_.fault = Fault::kDisconnect;
+  ASSERT_TRUE(reach(ControllerState::kReconnecting));
+  simulation_.fault = Fault::kSilence;
+  simulation_.strike_at = simulation_.asked;
+  ASSERT_TRUE(turn_until([this] { return controller_->status().step.starts_with("reconnect: "); }));
+  ASSERT_TRUE(reach(ControllerState::kFailed));
+  EXPECT_EQ(controller_->status().step, "");
+}
+
 TEST_F(ControllerTest, FastIoFailFailsRequestsWhileReconnectGoesOn) {
   options_.fast_io_fail_timeout = seconds(0);
   make();
