@@ -5,6 +5,7 @@
 #include <charconv>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -117,12 +118,57 @@ nvme::spec::NvmeStatus status_of(const Params& params) {
   return nvme::spec::NvmeStatus::from_bits(static_cast<std::uint16_t>(plain.bits() | (crd << 11)));
 }
 
+using FaultParameters = std::vector<std::string_view>;
+
+/// What a fault has besides its kind.
+FaultParameters parameters_of(FaultKind kind, bool at_byte) {
+  switch (kind) {
+    case FaultKind::kDrop:
+      if (at_byte) return {"queues", "at_byte", "count", "skip"};
+      return {"queues", "opcode", "fctype", "count", "skip", "at_byte"};
+    case FaultKind::kDelay:
+      return {"queues", "opcode", "fctype", "count", "skip", "delay_ms"};
+    case FaultKind::kStuck:
+      return {"queues", "opcode", "fctype", "count", "skip"};
+    case FaultKind::kStatus:
+      return {"queues", "opcode", "fctype", "count", "skip", "sct", "sc", "dnr", "crd"};
+    case FaultKind::kBlackHole:
+      return {"queues"};
+    case FaultKind::kRefuse:
+      return {"count", "skip"};
+    case FaultKind::kCorruptHeaderDigest:
+    case FaultKind::kCorruptDataDigest:
+      return {"queues", "count", "skip"};
+    case FaultKind::kFatalStatus:
+    case FaultKind::kWrongIdentity:
+      return {};
+  }
+  return {};
+}
+
+/// A parameter without effect would be a test that tests something else.
+void check_fault_parameters(const Params& params, const std::string& kind,
+                            const FaultParameters& known) {
+  std::string list;
+  for (const std::string_view each : known) {
+    list += (list.empty() ? "" : ", ") + std::string(each);
+  }
+  for (const std::string& name : params.names()) {
+    if (name == "kind" || std::ranges::find(known, name) != known.end()) continue;
+    throw std::runtime_error("a fault \"" + kind + "\" has no parameter \"" + name + "\"; it has " +
+                             (list.empty() ? "none" : list));
+  }
+}
+
 Fault fault_of(const Params& params) {
   Fault fault;
   const std::string kind = params.text("kind");
   const auto found = fault_kind_from_name(kind);
   if (!found) throw std::runtime_error("there is no fault \"" + kind + "\"");
   fault.kind = *found;
+  const bool cuts = *found == FaultKind::kDrop && params.has("at_byte");
+  check_fault_parameters(params, cuts ? kind + "\" with \"at_byte" : kind,
+                         parameters_of(*found, cuts));
   fault.queues = queues_of(params);
   set_command(fault, params);
   if (const auto count = params.optional_number<std::uint64_t>("count")) {
@@ -132,10 +178,13 @@ Fault fault_of(const Params& params) {
     fault.count = *count;
   }
   fault.skip = params.optional_number<std::uint64_t>("skip").value_or(0);
-  if (fault.kind == FaultKind::kDelay || params.has("delay_ms")) {
+  if (fault.kind == FaultKind::kDelay) {
     fault.delay_ms = params.number<std::uint32_t>("delay_ms");
   }
-  fault.at_byte = params.optional_number<std::uint64_t>("at_byte").value_or(0);
+  if (const auto at_byte = params.optional_number<std::uint64_t>("at_byte")) {
+    if (*at_byte == 0) throw std::runtime_error("\"at_byte\" must be at least 1");
+    fault.at_byte = *at_byte;
+  }
   fault.status = status_of(params);
   if (fault.kind == FaultKind::kStatus && fault.status.ok()) {
     throw std::runtime_error("a status fault needs sct or sc");

@@ -22,6 +22,12 @@ void Params::check_names(std::span<const std::string_view> known) const {
   }
 }
 
+std::vector<std::string> Params::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : values_.items()) names.push_back(name);
+  return names;
+}
+
 const json& Params::at(const char* name) const {
   const auto found = values_.find(name);
   if (found == values_.end()) refuse(name, "is missing");

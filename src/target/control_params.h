@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -23,6 +24,8 @@ class Params {
   /// That there are none but these.
   void check_names(std::span<const std::string_view> known) const;
 
+  /// Those that there are.
+  std::vector<std::string> names() const;
   bool has(const char* name) const { return values_.contains(name); }
   bool is_text(const char* name) const { return has(name) && values_[name].is_string(); }
 

@@ -329,6 +329,7 @@ TEST_F(FaultTest, ParametersThatAreWrongAreNamed) {
       {"fault", R"({"kind":"drop","opcode":[]})", R"("opcode" must be a number)"},
       {"fault", R"({"kind":"drop","opcode":"read","fctype":1})", R"("fctype" goes with)"},
       {"fault", R"({"kind":"status","sc":1,"dnr":1})", R"("dnr" must be true or false)"},
+      {"fault", R"({"kind":"drop","at_byte":0})", R"("at_byte" must be at least 1)"},
       {"fault", R"({"kind":7})", R"("kind" must be a text)"},
       {"fault", "{}", R"("kind" is missing)"},
       {"fault", "5", R"("params" must be an object)"},
@@ -357,6 +358,39 @@ TEST_F(FaultTest, ParametersThatAreWrongAreNamed) {
   }
   EXPECT_TRUE(target_->faults().empty());
   EXPECT_EQ(target_->namespaces().size(), 1u);
+}
+
+TEST_F(FaultTest, AParameterThatDoesNotGoWithTheKindIsRefused) {
+  struct Row {
+    const char* kind;
+    json wrong;
+    const char* has;
+  };
+  const Row rows[] = {
+      {"drop", {{"delay_ms", 5}}, "queues, opcode, fctype, count, skip, at_byte"},
+      {"drop", {{"sc", 5}}, "queues, opcode, fctype, count, skip, at_byte"},
+      {"delay", {{"at_byte", 5}}, "queues, opcode, fctype, count, skip, delay_ms"},
+      {"stuck", {{"dnr", true}}, "queues, opcode, fctype, count, skip"},
+      {"status", {{"delay_ms", 5}}, "queues, opcode, fctype, count, skip, sct, sc, dnr, crd"},
+      {"black_hole", {{"count", 1}}, "queues"},
+      {"refuse", {{"queues", "io"}}, "count, skip"},
+      {"corrupt_header_digest", {{"opcode", "read"}}, "queues, count, skip"},
+      {"corrupt_data_digest", {{"fctype", 1}}, "queues, count, skip"},
+      {"fatal_status", {{"queues", "admin"}}, "none"},
+      {"wrong_identity", {{"skip", 1}}, "none"},
+  };
+  for (const Row& row : rows) {
+    const std::string name = row.wrong.begin().key();
+    json params = row.wrong;
+    params["kind"] = row.kind;
+    EXPECT_EQ(refusal(json{{"method", "fault"}, {"params", params}}.dump()),
+              std::string("a fault \"") + row.kind + "\" has no parameter \"" + name +
+                  "\"; it has " + row.has);
+  }
+  EXPECT_EQ(refusal(R"({"method":"fault","params":{"kind":"drop","at_byte":9,"opcode":"read"}})"),
+            R"(a fault "drop" with "at_byte" has no parameter "opcode"; )"
+            "it has queues, at_byte, count, skip");
+  EXPECT_TRUE(target_->faults().empty());
 }
 
 TEST_F(FaultTest, TheControlSocketAnswersAndGoesAway) {
