@@ -76,6 +76,7 @@ void add_places(CLI::App& app, Options& options) {
          "-k,--keepalive", [&options](unsigned time) { options.keep_alive = milliseconds(time); },
          "keep alive timeout in milliseconds; 0: none")
       ->default_str("10000");
+  keys::add_key_options(app, options.keys);
   app.add_flag("-H,--enable-tcp-hdgst", options.header_digest, "header digests over TCP");
   app.add_flag("-I,--enable-tcp-ddgst", options.data_digest, "data digests over TCP");
 }

@@ -49,6 +49,23 @@ void add_mask(std::string_view text, std::vector<int>& cores) {
   }
 }
 
+/// Whether all that is attached can have the keys; without targets that is local drives.
+Status check_keys(const Options& options) {
+  nvme::ControllerOptions read;
+  if (Status right = keys::read_keys(options.keys, read); !right) {
+    return right;
+  }
+  if (options.targets.empty()) {
+    return keys::check_keys(read, nvme::Trtype::kPcie);
+  }
+  for (const nvme::ParsedTransportId& target : options.targets) {
+    if (Status right = keys::check_keys(read, target.id.trtype); !right) {
+      return right;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 unsigned Options::reads() const {
@@ -131,7 +148,7 @@ Status check(const Options& options) {
           "CPU " + std::to_string(core) + " (-c) does not exist, or is not for this process");
     }
   }
-  return {};
+  return check_keys(options);
 }
 
 }  // namespace nvublk::perf

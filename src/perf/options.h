@@ -9,6 +9,7 @@
 
 #include "engine/error.h"
 #include "engine/time.h"
+#include "keys/key_options.h"
 #include "nvme/transport_id.h"
 
 namespace nvublk::perf {
@@ -35,6 +36,7 @@ struct Options {
   bool header_digest = false;
   bool data_digest = false;
   milliseconds keep_alive{10000};
+  keys::KeyOptions keys;
   std::string hostnqn;  ///< of targets that name none; empty: a random one
 
   bool random() const {

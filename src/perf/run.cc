@@ -82,6 +82,9 @@ Result<nvme::ControllerOptions> Run::defaults() const {
   options.ctrl_loss_timeout = seconds(0);
   options.transport.header_digest = options_.header_digest;
   options.transport.data_digest = options_.data_digest;
+  if (Status read = keys::read_keys(options_.keys, options); !read) {
+    return std::unexpected(std::move(read.error()));
+  }
   return options;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "keys/key_options.h"
 #include "nvme/nqn.h"
 #include "nvme/socket_address.h"
 #include "service/json_fields.h"
@@ -171,15 +172,9 @@ Status AttachRequest::check() const {
   if (Status sensible = nvme::check_policy(controller); !sensible) {
     return sensible;
   }
-  if (Status keys = nvme::check_dhchap(controller); !keys) {
-    return keys;
-  }
   nvme::TransportId id = controller.transport.id;
-  if (!controller.dhchap_key.empty() && !id.is_fabrics()) {
-    return fail(ErrorCode::kInvalidArgument, "--dhchap-secret is for targets, not for -t pcie");
-  }
-  if (!controller.tls_key.empty() && id.trtype != nvme::Trtype::kTcp) {
-    return fail(ErrorCode::kInvalidArgument, "--tls-key is for TCP (-t tcp)");
+  if (Status right = keys::check_keys(controller, id.trtype); !right) {
+    return right;
   }
   if (hotplug && id.is_fabrics()) {
     return fail(ErrorCode::kInvalidArgument, "--hotplug is for local drives (-t pcie)");

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "keys/key_options.h"
 #include "nvme/nqn.h"
 #include "nvme/spec/fabrics.h"
 #include "service/command_examples.h"
@@ -40,7 +41,7 @@ struct Words {
   bool dry_run = false;
   VerbLine verb;
   bool keep_bound = false;
-  KeyOptions keys;
+  keys::KeyOptions keys;
   KeyCommandLine key_command;
   std::string help_topic;
   bool show_version = false;
@@ -119,7 +120,7 @@ void add_fabrics_options(CLI::App& app, Words& words, bool discovery) {
       ->type_name("NQN");
   app.add_option("-I,--hostid", words.request.hostid, "Host id (default: the machine's)")
       ->type_name("UUID");
-  add_key_options(app, words.keys);
+  keys::add_key_options(app, words.keys);
   app.add_option("-w,--host-traddr", transport.host_traddr, "Source address")->type_name("ADDR");
   app.add_option("--host-trsvcid", transport.host_trsvcid,
                  "Source port of the admin queue; I/O queues have those after it")
@@ -406,8 +407,8 @@ Status finish_attach(Words& words) {
       return usable;
     }
   }
-  if (Status keys = read_keys(words.keys, request.controller); !keys) {
-    return keys;
+  if (Status read = keys::read_keys(words.keys, request.controller); !read) {
+    return read;
   }
   if (!request.hostid.empty()) {
     const auto hostid = nvme::Uuid::parse(request.hostid);

@@ -22,34 +22,7 @@ std::optional<DhchapHash> hash_of(unsigned hmac) {
   return hmac == 0 ? std::nullopt : std::optional(static_cast<DhchapHash>(hmac));
 }
 
-Status read_key(const std::string& text, const char* option, DhchapKey& key) {
-  if (text.empty()) {
-    return {};
-  }
-  const Result<DhchapKey> read = DhchapKey::parse(text);
-  if (!read) {
-    return fail(ErrorCode::kInvalidArgument, option + (": " + read.error().text));
-  }
-  key = *read;
-  return {};
-}
-
 }  // namespace
-
-void add_dhchap_options(CLI::App& app, DhchapSecrets& secrets) {
-  app.add_option("-S,--dhchap-secret", secrets.host,
-                 "Key of this host for authentication (DH-HMAC-CHAP), as DHHC-1:00:BASE64:")
-      ->type_name("KEY");
-  app.add_option("-C,--dhchap-ctrl-secret", secrets.controller,
-                 "Key by which the target has to authenticate itself, too")
-      ->type_name("KEY");
-}
-
-Status read_dhchap_keys(const DhchapSecrets& secrets, nvme::ControllerOptions& options) {
-  Status read = read_key(secrets.host, "-S/--dhchap-secret", options.dhchap_key);
-  return read ? read_key(secrets.controller, "-C/--dhchap-ctrl-secret", options.dhchap_ctrlr_key)
-              : read;
-}
 
 void add_dhchap_commands(CLI::App& app, DhchapCommandLine& line) {
   CLI::App* generate =

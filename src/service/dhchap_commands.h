@@ -1,13 +1,12 @@
 #pragma once
 
-// The keys of DH-HMAC-CHAP as options of attach and discover, and the commands gen-dhchap-key and
-// check-dhchap-key, which need no daemon. All options are nvme-cli's.
+// The commands gen-dhchap-key and check-dhchap-key, which need no daemon. Their options are
+// nvme-cli's.
 
 #include <optional>
 #include <string>
 
 #include "engine/error.h"
-#include "nvme/controller_options.h"
 #include "service/json.h"
 
 namespace CLI {
@@ -15,16 +14,6 @@ class App;
 }
 
 namespace nvublk::service {
-
-/// As they were typed.
-struct DhchapSecrets {
-  std::string host;
-  std::string controller;
-};
-
-void add_dhchap_options(CLI::App& app, DhchapSecrets& secrets);
-/// The error does not have them in it.
-Status read_dhchap_keys(const DhchapSecrets& secrets, nvme::ControllerOptions& options);
 
 struct DhchapCommandLine {
   std::string secret;                 ///< gen: in hexadecimal; empty: at random

@@ -10,16 +10,6 @@ std::string identity_text(const Json& report) {
 
 }  // namespace
 
-void add_key_options(CLI::App& app, KeyOptions& options) {
-  add_dhchap_options(app, options.dhchap);
-  add_tls_options(app, options.tls);
-}
-
-Status read_keys(const KeyOptions& typed, nvme::ControllerOptions& options) {
-  Status read = read_dhchap_keys(typed.dhchap, options);
-  return read ? read_tls_key(typed.tls, options) : read;
-}
-
 void add_key_commands(CLI::App& app, KeyCommandLine& line) {
   add_dhchap_commands(app, line.dhchap);
   add_tls_commands(app, line.tls);

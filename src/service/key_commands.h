@@ -1,6 +1,7 @@
 #pragma once
 
-// The keys of both kinds, as one: those of authentication (DH-HMAC-CHAP), and those of TLS.
+// The commands for keys of both kinds, as one: those of authentication (DH-HMAC-CHAP), and those of
+// TLS.
 
 #include <string>
 
@@ -8,16 +9,6 @@
 #include "service/tls_commands.h"
 
 namespace nvublk::service {
-
-/// Options of attach and discover, as they were typed.
-struct KeyOptions {
-  DhchapSecrets dhchap;
-  TlsSecrets tls;
-};
-
-void add_key_options(CLI::App& app, KeyOptions& options);
-/// The error does not have the keys in it.
-Status read_keys(const KeyOptions& typed, nvme::ControllerOptions& options);
 
 /// What makes and checks keys.
 struct KeyCommandLine {

@@ -53,33 +53,6 @@ Status add_identity(const TlsCommandLine& line, const std::string& machine_nqn, 
 
 }  // namespace
 
-void add_tls_options(CLI::App& app, TlsSecrets& secrets) {
-  app.add_flag("--tls", secrets.wanted, "Encrypt by TLS 1.3, which --tls-key does, too");
-  app.add_option("--tls-key", secrets.key,
-                 "Key by which all connections are encrypted (TLS 1.3), as NVMeTLSkey-1:01:BASE64:")
-      ->type_name("KEY");
-  app.add_option("--tls-identity-version", secrets.identity_version,
-                 "How the target is told which key that is: 0 by NQNs, 1 with a digest of it, too "
-                 "(default: 0)")
-      ->type_name("N")
-      ->check(CLI::Range(0, 1));
-}
-
-Status read_tls_key(const TlsSecrets& secrets, nvme::ControllerOptions& options) {
-  if (secrets.key.empty()) {
-    return secrets.wanted
-               ? fail(ErrorCode::kInvalidArgument, "--tls needs a key: give it with --tls-key")
-               : Status();
-  }
-  const Result<TlsKey> read = TlsKey::parse(secrets.key);
-  if (!read) {
-    return fail(ErrorCode::kInvalidArgument, "--tls-key: " + read.error().text);
-  }
-  options.tls_key = *read;
-  options.tls_identity_version = secrets.identity_version;
-  return {};
-}
-
 void add_tls_commands(CLI::App& app, TlsCommandLine& line) {
   CLI::App* generate = app.add_subcommand("gen-tls-key", "Make a key for TLS");
   generate

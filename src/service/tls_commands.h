@@ -1,12 +1,10 @@
 #pragma once
 
-// The keys of TLS as options of attach and discover, and the commands gen-tls-key and
-// check-tls-key, which need no daemon. The commands' options are nvme-cli's.
+// The commands gen-tls-key and check-tls-key, which need no daemon. Their options are nvme-cli's.
 
 #include <string>
 
 #include "engine/error.h"
-#include "nvme/controller_options.h"
 #include "service/json.h"
 
 namespace CLI {
@@ -14,17 +12,6 @@ class App;
 }
 
 namespace nvublk::service {
-
-/// As they were typed.
-struct TlsSecrets {
-  bool wanted = false;
-  std::string key;
-  unsigned identity_version = 0;
-};
-
-void add_tls_options(CLI::App& app, TlsSecrets& secrets);
-/// The error does not have them in it.
-Status read_tls_key(const TlsSecrets& secrets, nvme::ControllerOptions& options);
 
 struct TlsCommandLine {
   std::string secret;             ///< gen: in hexadecimal; empty: at random

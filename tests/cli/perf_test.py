@@ -12,8 +12,11 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import PROGRAMS, SUBNQN, Target, run
+from harness import HOSTNQN, PROGRAMS, SUBNQN, Target, run, wait_until
 
+HOST_KEY = "DHHC-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:"
+CTRL_KEY = ("DHHC-1:02:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vcSEgBQ==:")
+TLS_KEY = "NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:"
 DISCOVERY = "nqn.2014-08.org.nvmexpress.discovery"
 FIRST_CPU = min(os.sched_getaffinity(0))
 
@@ -143,6 +146,68 @@ class Places(PerfTest):
                       self.uri(self.target("--max-transfer", "64K")))
         self.assertEqual(outcome.json["total"]["writes"], 50)
         self.assertEqual(outcome.json["total"]["errors"], 0)
+
+
+class Keys(PerfTest):
+    """Authentication and encryption."""
+
+    WORK = ("-w", "randrw", "-d", "200", "--verify", "--json", "--hostnqn", HOSTNQN)
+
+    def total(self, target, *words):
+        total = self.perf(target, *self.WORK, *words).json["total"]
+        self.assertEqual(total["reads"] + total["writes"], 200)
+        self.assertEqual((total["errors"], total["verify_errors"]), (0, 0))
+
+    def refused(self, target, expected, *words):
+        outcome = self.perf(target, *self.WORK, *words, status=1)
+        self.assertRegex(outcome.err, expected)
+        self.assertNotRegex(outcome.err, "AAEC|VRLb")
+
+    def test_authentication_in_both_directions(self):
+        target = self.target("--dhchap-key", f"{HOSTNQN}={HOST_KEY}", "--dhchap-ctrl-key",
+                             f"{HOSTNQN}={CTRL_KEY}")
+        self.total(target, "--dhchap-secret", HOST_KEY)
+        self.total(target, "-S", HOST_KEY, "-C", CTRL_KEY)
+        self.refused(target, "--dhchap-secret")
+        self.refused(target, "AUTH_Failure1", "--dhchap-secret", CTRL_KEY)
+        self.refused(target, "--dhchap-ctrl-secret", "-S", HOST_KEY, "--dhchap-ctrl-secret",
+                     HOST_KEY)
+
+    def test_tls(self):
+        target = self.target("--tls-key", TLS_KEY)
+        self.total(target, "--tls", "--tls-key", TLS_KEY)
+        self.total(target, "--tls-key", TLS_KEY, "--tls-identity-version", "1")
+        self.refused(target, "TLS")
+        self.refused(self.target(), "TLS", "--tls-key", TLS_KEY)
+
+    def test_keys_are_hidden_while_it_runs(self):
+        target = self.target("--tls-key", TLS_KEY)
+        words = [str(word) for word in
+                 self.words(target, "-w", "read", "-t", "3600", "--tls-key", TLS_KEY)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            arguments = Path(f"/proc/{process.pid}/cmdline")
+            wait_until(lambda: "--tls-key\0****" in arguments.read_text(), "it has hidden its key")
+            self.assertNotIn("VRLb", arguments.read_text())
+            process.terminate()
+            process.stdout.read()
+
+    def test_wrong_usage(self):
+        target = self.target()
+        work = ("-w", "read", "-d", "1")
+        for words, reason in ((("--tls",), "--tls needs a key"),
+                              (("--tls-key", "x"), "--tls-key: "),
+                              (("-S", "x"), "-S/--dhchap-secret: "),
+                              (("-C", CTRL_KEY), "--dhchap-ctrl-secret needs --dhchap-secret"),
+                              (("--tls-identity-version", "2"), "--tls-identity-version"),
+                              (("--tls-key", TLS_KEY, "-r", "trtype:PCIe traddr:0000:01:00.0"),
+                               "--tls-key is for the transport tcp"),
+                              (("-S", HOST_KEY, "-r", "trtype:PCIe traddr:0000:01:00.0"),
+                               "not for local drives")):
+            error = self.perf(target, *work, *words, status=2).err
+            self.assertIn(reason, error)
+            self.assertNotRegex(error, "AAEC|VRLb")
+        error = run(PROGRAMS / "nvublk-perf", "-q", "1", "-o", "4096", *work, "-S", HOST_KEY).err
+        self.assertIn("not for local drives", error)
 
 
 class Failures(PerfTest):

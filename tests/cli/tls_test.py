@@ -148,8 +148,9 @@ class Tls(CliTest):
                            ((*where, "--tls-key", KEY.replace("VRLb", "VRLc")), "CRC"),
                            ((*where, "--tls"), "give it with --tls-key"),
                            ((*where, "--tls-key", KEY, "--tls-identity-version", "2"), "version"),
-                           (("-t", "rdma", *where[2:], "--tls-key", KEY), "-t tcp"),
-                           (("-t", "pcie", "-a", "0000:01:00.0", "--tls-key", KEY), "-t tcp")):
+                           (("-t", "rdma", *where[2:], "--tls-key", KEY), "the transport tcp"),
+                           (("-t", "pcie", "-a", "0000:01:00.0", "--tls-key", KEY),
+                            "the transport tcp")):
             outcome = self.nvublk("attach", *words)
             self.assertEqual(outcome.status, 2, outcome)
             self.assertIn(why, outcome.err)

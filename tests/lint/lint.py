@@ -25,10 +25,11 @@ ARROWS = {
     "src/nvme/tcp": ["engine", "nvme", "nvme/spec"],
     "src/ublk": ["engine"],
     "src/fuse": ["engine"],
-    "src/service": ["engine", "nvme", "nvme/spec", "ublk", "fuse"],
+    "src/service": ["engine", "keys", "nvme", "nvme/spec", "ublk", "fuse"],
     "src/target": ["engine", "nvme/spec"],
-    "src/perf": ["engine", "nvme", "nvme/spec"],
-    "tools": ["engine", "service", "target", "perf"],
+    "src/keys": ["engine", "nvme"],
+    "src/perf": ["engine", "keys", "nvme", "nvme/spec"],
+    "tools": ["engine", "keys", "service", "target", "perf"],
 }
 # Files that may include more, and why.
 ARROW_EXCEPTIONS = {

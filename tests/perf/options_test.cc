@@ -16,6 +16,8 @@ namespace {
 
 using testing::ElementsAre;
 
+constexpr char kHostKey[] = "DHHC-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:";
+
 int parse(std::vector<std::string> words, Options& options) {
   words.insert(words.begin(), "nvublk-perf");
   std::vector<char*> argv;
@@ -90,6 +92,9 @@ TEST(PerfOptions, ShortAndLongNamesMeanTheSame) {
                            "--warmup-time 1 --max-completions 3 --keepalive 7 "
                            "--enable-tcp-hdgst --enable-tcp-ddgst --continue-on-error 10 "
                            "--enable-sw-latency-tracking --json --verify --hostnqn h "
+                           "--dhchap-secret " +
+                           std::string(kHostKey) + " --dhchap-ctrl-secret " + kHostKey +
+                           " "
                            "--transport nvme+tcp://127.0.0.1/x"),
                   full),
             -1);
@@ -106,6 +111,8 @@ TEST(PerfOptions, ShortAndLongNamesMeanTheSame) {
     EXPECT_EQ(each->keep_alive, milliseconds(7));
     EXPECT_TRUE(each->header_digest && each->data_digest);
     EXPECT_EQ(each->continue_on_error, 10u);
+    EXPECT_EQ(each->keys.dhchap_secret, kHostKey);
+    EXPECT_EQ(each->keys.dhchap_ctrl_secret, kHostKey);
   }
   EXPECT_EQ(brief.latency, 2u);
   EXPECT_EQ(full.latency, 1u);

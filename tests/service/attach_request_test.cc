@@ -77,9 +77,9 @@ TEST(AttachRequest, TlsKeysAreForTcpAndNotRepeated) {
   EXPECT_NE(refusal(params).find("tls_identity_version"), std::string::npos);
   params.erase("tls_identity_version");
   params["transport"] = "rdma";
-  EXPECT_NE(refusal(params).find("-t tcp"), std::string::npos);
+  EXPECT_NE(refusal(params).find("the transport tcp"), std::string::npos);
   const Json drive{{"transport", "pcie"}, {"traddr", "0000:01:00.0"}, {"tls_key", kTlsKey}};
-  EXPECT_NE(refusal(drive).find("-t tcp"), std::string::npos);
+  EXPECT_NE(refusal(drive).find("the transport tcp"), std::string::npos);
 }
 
 TEST(AttachRequest, KeysAreCheckedAndNotRepeated) {
@@ -93,7 +93,7 @@ TEST(AttachRequest, KeysAreCheckedAndNotRepeated) {
   params["dhchap_secret"] = kKey;
   EXPECT_TRUE(AttachRequest::from_params(params));
   const Json drive{{"transport", "pcie"}, {"traddr", "0000:01:00.0"}, {"dhchap_secret", kKey}};
-  EXPECT_NE(refusal(drive).find("-t pcie"), std::string::npos);
+  EXPECT_NE(refusal(drive).find("local drives"), std::string::npos);
 }
 
 TEST(AttachRequest, HotPlugIsForLocalDrives) {
