@@ -19,6 +19,7 @@
 #include "engine/time.h"
 #include "service/instance.h"
 #include "service/rpc_client.h"
+#include "service/run_directory.h"
 #include "service/socket_path.h"
 
 namespace nvublk::service {
@@ -174,16 +175,8 @@ Status start_daemon(const std::string& socket_path) {
     return std::unexpected(std::move(program.error()));
   }
   const std::string run_directory = run_directory_of(socket_path);
-  std::error_code failure;
-  fs::create_directories(run_directory, failure);
-  if (failure || ::access(run_directory.c_str(), W_OK) != 0) {
-    const int error = failure ? failure.value() : errno;
-    Error refused = Error::from_errno(
-        error, "no daemon answers at " + socket_path + ", and starting one needs " + run_directory);
-    if (refused.code == ErrorCode::kPermission) {
-      refused.text += "; run it as root, such as with sudo";
-    }
-    return std::unexpected(std::move(refused));
+  if (Status made = make_directories(socket_path, run_directory); !made) {
+    return made;
   }
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) {

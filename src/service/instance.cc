@@ -1,19 +1,15 @@
 #include "service/instance.h"
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "service/run_directory.h"
 #include "service/socket_path.h"
 
 namespace nvublk::service {
@@ -24,66 +20,47 @@ std::string lock_path_of(const std::string& socket_path) {
   return socket_path + ".lock";
 }
 
-Status make_directory(const std::string& path) {
-  std::error_code failure;
-  std::filesystem::create_directories(path, failure);
-  if (failure) {
-    Error error = Error::from_errno(failure.value(), "cannot make the directory " + path);
-    if (error.code == ErrorCode::kPermission) {
-      error.text += "; the daemon has to run as root";
-    }
-    return std::unexpected(std::move(error));
-  }
-  return {};
+std::string directory_lock_path_of(const std::string& run_directory) {
+  return run_directory + "/lock";
 }
 
-std::string pid_in(int lock) {
-  char text[32] = {};
-  const ssize_t length = ::pread(lock, text, sizeof(text) - 1, 0);
-  std::string pid;
-  for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++) {
-    pid += text[i];
-  }
-  return pid;
+std::string another_daemon(const std::string& pid) {
+  return "another nvublkd" + (pid.empty() ? "" : " (pid " + pid + ")");
 }
 
 Error occupied(const std::string& socket_path, const std::string& pid) {
-  return Error::make(ErrorCode::kAlreadyExists,
-                     "another nvublkd" + (pid.empty() ? "" : " (pid " + pid + ")") + " serves " +
-                         socket_path + " already; give this one another --socket");
+  return Error::make(ErrorCode::kAlreadyExists, another_daemon(pid) + " serves " + socket_path +
+                                                    " already; give this one another --socket");
 }
 
-/// Whether the path still names the file that is locked: a daemon that ends removes its lock.
-bool is_current(int lock, const std::string& path) {
-  struct stat opened{};
-  struct stat named{};
-  return ::fstat(lock, &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
-         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+Result<LockFile> take_socket_lock(const std::string& socket_path) {
+  std::string holder;
+  auto lock = LockFile::take(lock_path_of(socket_path), holder);
+  if (!lock && lock.error().code == ErrorCode::kBusy) {
+    return std::unexpected(occupied(socket_path, holder));
+  }
+  return lock;
 }
 
-Result<UniqueFd> take_lock(const std::string& socket_path) {
-  const std::string path = lock_path_of(socket_path);
+/// Two daemons with one run directory would overwrite each other's state and mounts. Who replaces
+/// another, or follows one that was killed, can be here a moment before that has ended.
+Result<LockFile> take_directory_lock(const std::string& run_directory, Duration patience) {
+  constexpr int kPauseMs = 20;
+  const Instant deadline = Clock::now() + patience;
   while (true) {
-    UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!lock) {
-      Error error = Error::from_errno(errno, "cannot open " + path);
-      if (error.code == ErrorCode::kPermission) {
-        error.text += "; the daemon has to run as root";
-      }
-      return std::unexpected(std::move(error));
+    std::string holder;
+    auto lock = LockFile::take(directory_lock_path_of(run_directory), holder);
+    if (lock || lock.error().code != ErrorCode::kBusy) {
+      return lock;
     }
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-      return std::unexpected(occupied(socket_path, pid_in(lock.get())));
+    const Instant now = Clock::now();
+    if (now >= deadline) {
+      return fail(ErrorCode::kAlreadyExists,
+                  another_daemon(holder) + " has the run directory " + run_directory +
+                      "; end that one first, or give this one another --run-dir");
     }
-    if (!is_current(lock.get(), path)) {
-      continue;
-    }
-    const std::string pid = std::to_string(::getpid()) + "\n";
-    if (::ftruncate(lock.get(), 0) != 0 ||
-        ::pwrite(lock.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-      return fail_errno(errno, "cannot write " + path);
-    }
-    return lock;
+    [[maybe_unused]] const Status ended = await_end_of_process(holder, deadline - now);
+    ::poll(nullptr, 0, kPauseMs);  // its end may be such that it cannot be watched
   }
 }
 
@@ -139,55 +116,50 @@ bool Instance::claimed(const std::string& socket_path) {
   return ::access(lock_path_of(socket_path).c_str(), F_OK) == 0;
 }
 
-Result<Instance> Instance::claim(const std::string& socket_path, const std::string& run_directory) {
+Result<Instance> Instance::claim(const std::string& socket_path, const std::string& run_directory,
+                                 Duration patience) {
   if (Status right = check_socket_path(socket_path); !right) {
     return std::unexpected(std::move(right.error()));
   }
-  const std::string parent = std::filesystem::path(socket_path).parent_path();
-  if (Status made = make_directory(parent); !made) {
+  if (Status made = make_directories(socket_path, run_directory); !made) {
     return std::unexpected(std::move(made.error()));
   }
-  auto lock = take_lock(socket_path);
+  auto lock = take_socket_lock(socket_path);
   if (!lock) {
     return std::unexpected(std::move(lock.error()));
   }
   if (Status removed = remove_stale(socket_path); !removed) {
     return std::unexpected(std::move(removed.error()));
   }
-  if (Status made = make_directory(run_directory); !made) {
-    return std::unexpected(std::move(made.error()));
+  auto directory_lock = take_directory_lock(run_directory, patience);
+  if (!directory_lock) {
+    return std::unexpected(std::move(directory_lock.error()));
   }
   auto listener = listen_on(socket_path);
   if (!listener) {
     return std::unexpected(std::move(listener.error()));
   }
-  return Instance(socket_path, run_directory, std::move(*lock), std::move(*listener));
+  return Instance(socket_path, run_directory, {std::move(*lock), std::move(*directory_lock)},
+                  std::move(*listener));
 }
 
 Status Instance::await_end(const std::string& socket_path, Duration limit) {
-  const UniqueFd lock(::open(lock_path_of(socket_path).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
+  const std::string pid = LockFile::holder_of(lock_path_of(socket_path));
+  if (pid.empty()) {
     return {};
   }
-  const std::string pid = pid_in(lock.get());
-  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, std::atoi(pid.c_str()), 0)));
-  if (!process) {
-    return errno == ESRCH ? Status{} : fail_errno(errno, "cannot watch process " + pid);
+  Status ended = await_end_of_process(pid, limit);
+  if (!ended && ended.error().code == ErrorCode::kTimeout) {
+    ended.error().text = "the daemon before this one (pid " + pid + ") does not end";
   }
-  pollfd ended{process.get(), POLLIN, 0};
-  const auto wait = std::chrono::duration_cast<milliseconds>(limit);
-  const int result = ::poll(&ended, 1, static_cast<int>(wait.count()));
-  if (result <= 0) {
-    return fail(ErrorCode::kTimeout, "the daemon before this one (pid " + pid + ") does not end");
-  }
-  return {};
+  return ended;
 }
 
-Instance::Instance(std::string socket_path, std::string run_directory, UniqueFd lock,
+Instance::Instance(std::string socket_path, std::string run_directory, Locks locks,
                    UniqueFd listener)
     : socket_path_(std::move(socket_path)),
       run_directory_(std::move(run_directory)),
-      lock_(std::move(lock)),
+      locks_(std::move(locks)),
       listener_(std::move(listener)) {
   struct stat made{};
   if (::lstat(socket_path_.c_str(), &made) == 0) {
@@ -207,17 +179,17 @@ Instance::~Instance() {
 }
 
 void Instance::give_up() {
-  if (!lock_) {
+  if (!locks_.socket.held()) {
     return;  // moved from
   }
   if (owns_socket()) {
     ::unlink(socket_path_.c_str());
   }
+  locks_.directory.drop();
   if (run_directory_ != run_directory_of(kDefaultSocket)) {
     ::rmdir(run_directory_.c_str());
   }
-  ::unlink(lock_path_of(socket_path_).c_str());
-  lock_.reset();
+  locks_.socket.drop();
 }
 
 }  // namespace nvublk::service

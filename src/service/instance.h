@@ -1,6 +1,7 @@
 #pragma once
 
-// A daemon's claim on its socket: one daemon per path, stale sockets of dead ones replaced.
+// A daemon's claim on its socket and its run directory: one daemon per path of each, stale sockets
+// of dead ones replaced.
 
 #include <string>
 
@@ -9,14 +10,17 @@
 #include "engine/error.h"
 #include "engine/fd.h"
 #include "engine/time.h"
+#include "service/lock_file.h"
 
 namespace nvublk::service {
 
 class Instance {
  public:
-  /// Makes the directories, takes the lock, and listens on `socket_path` (mode 0600). Refused when
-  /// another daemon serves it; the text names its process.
-  static Result<Instance> claim(const std::string& socket_path, const std::string& run_directory);
+  /// Makes the directories (make_directories()), takes the locks, and listens on `socket_path`
+  /// (mode 0600). Refused when another daemon serves it, or still has the run directory after
+  /// `patience`; the text names its process.
+  static Result<Instance> claim(const std::string& socket_path, const std::string& run_directory,
+                                Duration patience = seconds(5));
 
   /// Whether a daemon has claimed `socket_path`; it may not listen yet, or have been killed.
   static bool claimed(const std::string& socket_path);
@@ -27,7 +31,7 @@ class Instance {
   Instance& operator=(Instance&& other) = delete;
   /// As give_up().
   ~Instance();
-  /// Removes the socket, unless another one is in its place by now, the lock, and the directory if
+  /// Removes the socket, unless another one is in its place by now, the locks, and the directory if
   /// nothing is left in it.
   void give_up();
 
@@ -35,13 +39,18 @@ class Instance {
   UniqueFd take_listener() { return std::move(listener_); }
 
  private:
-  Instance(std::string socket_path, std::string run_directory, UniqueFd lock, UniqueFd listener);
+  struct Locks {
+    LockFile socket;
+    LockFile directory;
+  };
+
+  Instance(std::string socket_path, std::string run_directory, Locks locks, UniqueFd listener);
   /// Whether the socket at the path is the one that was made here.
   bool owns_socket() const;
 
   std::string socket_path_;
   std::string run_directory_;
-  UniqueFd lock_;
+  Locks locks_;
   UniqueFd listener_;
   dev_t device_ = 0;  ///< of the socket's file
   ino_t inode_ = 0;   ///< of the socket's file; 0: it is not known

@@ -66,6 +66,8 @@ class LineBuffer {
   std::optional<std::string> next();
   /// Whether what is left, or the line that next() would return, is longer than a line may be.
   bool overflown() const;
+  /// What has no newline yet, once next() has no more.
+  std::string_view rest() const { return buffer_; }
 
  private:
   std::size_t limit_;

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "service/json_rpc.h"
+#include "service/run_directory.h"
 #include "service/socket_path.h"
 
 namespace nvublk::service {
@@ -19,13 +20,21 @@ namespace {
 
 constexpr std::size_t kMaxAnswerBytes = 64 * 1024 * 1024;
 
+Error nobody_answers(const std::string& path) {
+  std::string text = "no daemon answers at " + path;
+  if (Status startable = check_directories(path); !startable) {
+    return Error::make(startable.error().code,
+                       text + ", and none can be started: " + startable.error().text);
+  }
+  return Error::make(ErrorCode::kNotFound, text + "; 'nvublk attach' starts one");
+}
+
 Error explain_connect(int error, const std::string& path) {
   switch (error) {
     case ENOENT:
     case ECONNREFUSED:
     case ENOTDIR:
-      return Error::make(ErrorCode::kNotFound,
-                         "no daemon answers at " + path + "; 'nvublk attach' starts one");
+      return nobody_answers(path);
     case EACCES:
     case EPERM:
       return Error::make(ErrorCode::kPermission,
@@ -33,6 +42,28 @@ Error explain_connect(int error, const std::string& path) {
     default:
       return Error::from_errno(error, "cannot connect to the daemon at " + path);
   }
+}
+
+Error no_daemon(const std::string& path) {
+  return Error::make(ErrorCode::kProtocol, "what answers at " + path +
+                                               " is not an nvublk daemon; look at --socket and "
+                                               "NVUBLK_SOCKET");
+}
+
+/// Whether `answer` is what JSON-RPC 2.0 has for the request `id`: an error may be one of a request
+/// whose id could not be read.
+bool answers(const Json& answer, int id) {
+  if (!answer.is_object() || answer.value("jsonrpc", Json()) != "2.0" || !answer.contains("id")) {
+    return false;
+  }
+  const bool failed = answer.contains("error");
+  return failed != answer.contains("result") &&
+         (answer["id"] == id || (failed && answer["id"].is_null()));
+}
+
+bool is_error(const Json& error) {
+  return error.is_object() && error.value("code", Json()).is_number_integer() &&
+         error.value("message", Json()).is_string();
 }
 
 Error daemon_gone(const std::string& path) {
@@ -96,18 +127,24 @@ Result<std::string> RpcClient::receive(Instant deadline) {
     if (count < 0 && errno == EINTR) {
       continue;
     }
-    if (count <= 0 || lines.overflown()) {
-      return std::unexpected(daemon_gone(socket_path_));
+    if (count <= 0) {
+      const std::string_view rest = lines.rest();
+      const bool daemons = rest.empty() || rest.front() == '{';
+      return std::unexpected(daemons ? daemon_gone(socket_path_) : no_daemon(socket_path_));
     }
     lines.append({chunk.data(), static_cast<std::size_t>(count)});
+    if (lines.overflown()) {
+      return std::unexpected(no_daemon(socket_path_));
+    }
   }
 }
 
 Result<Json> RpcClient::call(const std::string& method, const Json& params,
                              std::optional<milliseconds> limit) {
+  const int id = next_id_++;
   Json request;
   request["jsonrpc"] = "2.0";
-  request["id"] = next_id_++;
+  request["id"] = id;
   request["method"] = method;
   request["params"] = params;
   if (Status sent = send(to_line(request) + "\n"); !sent) {
@@ -118,17 +155,19 @@ Result<Json> RpcClient::call(const std::string& method, const Json& params,
     return std::unexpected(std::move(line.error()));
   }
   const Json answer = Json::parse(*line, nullptr, false);
-  if (answer.is_object() && answer.contains("result")) {
+  if (!answers(answer, id)) {
+    return std::unexpected(no_daemon(socket_path_));
+  }
+  if (answer.contains("result")) {
     return answer["result"];
   }
-  if (!answer.is_object() || !answer.contains("error") || !answer["error"].is_object()) {
-    return fail(ErrorCode::kProtocol,
-                "what answers at " + socket_path_ + " is no daemon of nvublk");
-  }
   const Json& error = answer["error"];
+  if (!is_error(error)) {
+    return std::unexpected(no_daemon(socket_path_));
+  }
   RpcError read;
-  read.code = error.value("code", RpcError::kFailed);
-  read.message = error.value("message", std::string("it failed"));
+  read.code = error["code"];
+  read.message = error["message"];
   read.data = error.value("data", Json());
   return std::unexpected(read.to_error());
 }

@@ -250,6 +250,83 @@ class DaemonLife(CliTest):
         self.assertEqual(outcome.status, 1, outcome)
         self.assertRegex(outcome.err, "^nvublk: list: no permission.*root")
 
+    def test_other_users_get_one_piece_of_advice(self):
+        target = self.target()
+        program = self.folder / "nvublk"
+        self.must("install", "-m", "755", PROGRAMS / "nvublk", program)
+        self.must("install", "-m", "755", PROGRAMS / "nvublkd", self.folder / "nvublkd")
+        self.folder.chmod(0o755)
+        commands = (["attach", *target.options()], ["list"], ["status"], ["recover"],
+                    ["recover", "--dry-run"], ["detach", "--all"], ["set", "x", "io-timeout=5"],
+                    ["id-ctrl", "x"])
+
+        def advice():
+            said = set()
+            for words in commands:
+                outcome = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                              program, *words, "--socket", self.socket)
+                self.assertEqual((outcome.status, outcome.out), (1, ""), outcome)
+                said.add(outcome.err.partition(f"{words[0]}: ")[2])
+            return said
+        self.assertEqual(advice(), {
+            f"no daemon answers at {self.socket}, and none can be started: no permission to write "
+            f"to {self.folder}; run it as root, such as with sudo\n"})
+        self.attach(target)
+        self.assertEqual(advice(), {
+            f"no permission to use {self.socket}; run it as root, such as with sudo\n"})
+
+    def test_no_directory_is_made_for_a_socket(self):
+        target = self.target()
+        left = sorted(self.folder.iterdir())
+        nowhere = self.folder / "no" / "such" / "dir"
+        for words in (["attach", *target.options()], ["recover"], ["list"]):
+            self.must_fail(f"no directory {nowhere}; make it, or give another --socket", *words,
+                           socket=nowhere / "x.sock")
+        self.assertEqual(sorted(self.folder.iterdir()), left)
+
+    def test_a_peer_that_is_no_daemon_is_told(self):
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(self.socket))
+            server.listen()
+
+            def serve():
+                client, _ = server.accept()
+                with client:
+                    client.recv(1 << 16)
+                    client.sendall(b'{"result": {"devices": []}}\n')
+            peer = threading.Thread(target=serve, daemon=True)
+            peer.start()
+            self.must_fail("is not an nvublk daemon; look at --socket", "list")
+            peer.join()
+        self.socket.unlink()
+
+    def test_two_daemons_with_one_run_directory_are_refused(self):
+        target = self.target()
+        directory = self.folder / "run"
+        with open(self.folder / "log", "w", encoding="utf-8") as log:
+            first = subprocess.Popen([PROGRAMS / "nvublkd", "--socket", self.socket, "--run-dir",
+                                      directory], stderr=log)
+        self.pids.add(first.pid)
+        wait_until(self.socket.exists, "the daemon listens")
+        self.attach(target)
+        other = self.folder / "other.sock"
+        second = run(PROGRAMS / "nvublkd", "--socket", other, "--run-dir", directory)
+        self.assertEqual(second.status, 1, second)
+        self.assertIn(f"another nvublkd (pid {first.pid}) has the run directory {directory}; end "
+                      "that one first, or give this one another --run-dir", second.err)
+        self.assertFalse(other.exists() or Path(f"{other}.lock").exists())
+        self.assertEqual(len(self.nvublk("list", "-o", "json").json["devices"]), 1)
+        first.terminate()
+        self.assertEqual(first.wait(timeout=60), 0)
+
+    def test_versions_as_json(self):
+        target = self.target()
+        without = self.nvublk("version", "-o", "json").json
+        self.assertEqual((list(without), without["nvublkd"]), (["nvublk", "nvublkd"], None))
+        self.attach(target)
+        both = self.nvublk("version", "-o", "json").json
+        self.assertEqual(both, {"nvublk": without["nvublk"], "nvublkd": without["nvublk"]})
+
     def test_a_second_daemon_is_refused_and_a_stale_socket_replaced(self):
         target = self.target()
         self.attach(target)

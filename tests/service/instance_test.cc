@@ -1,11 +1,15 @@
 #include "service/instance.h"
 
+#include <csignal>
 #include <cstring>
+#include <optional>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "service/socket_path.h"
@@ -30,7 +34,7 @@ class InstanceTest : public ::testing::Test {
   }
 
   test::TemporaryFolder folder_;
-  std::string socket_ = folder_ / "deep/er/nvublk.sock";
+  std::string socket_ = folder_ / "nvublk.sock";
 };
 
 TEST_F(InstanceTest, ListensForItsOwnerOnly) {
@@ -64,6 +68,86 @@ TEST_F(InstanceTest, RefusesASecondOneAndNamesTheFirst) {
   EXPECT_TRUE(exists(socket_)) << "the refusal must not take the first one's socket";
 }
 
+TEST_F(InstanceTest, RefusesADirectoryThatAnotherOneHasAndNamesIt) {
+  const std::string directory = folder_ / "run";
+  auto first = Instance::claim(socket_, directory);
+  ASSERT_TRUE(first.has_value()) << first.error().text;
+  const std::string other = folder_ / "other.sock";
+  auto second = Instance::claim(other, directory, milliseconds(1));
+  ASSERT_FALSE(second.has_value());
+  EXPECT_EQ(second.error().code, ErrorCode::kAlreadyExists);
+  EXPECT_EQ(second.error().text, "another nvublkd (pid " + std::to_string(::getpid()) +
+                                     ") has the run directory " + directory +
+                                     "; end that one first, or give this one another --run-dir");
+  EXPECT_FALSE(exists(other) || exists(other + ".lock")) << "nothing stays of the second one";
+  EXPECT_TRUE(exists(directory + "/lock"));
+}
+
+/// Claims a socket and `directory` in a process of its own, which ends when it is told to.
+class Holder {
+ public:
+  Holder(const std::string& socket, const std::string& directory) {
+    int ready[2];
+    int end[2];
+    EXPECT_TRUE(::pipe(ready) == 0 && ::pipe(end) == 0);
+    pid_ = ::fork();
+    char byte = 0;
+    if (pid_ == 0) {
+      ::close(end[1]);
+      {
+        const auto instance = Instance::claim(socket, directory);
+        [[maybe_unused]] ssize_t moved = ::write(ready[1], instance ? "y" : "n", 1);
+        moved = ::read(end[0], &byte, 1);
+      }
+      ::_exit(0);
+    }
+    ::close(ready[1]);
+    ::close(end[0]);
+    EXPECT_EQ(::read(ready[0], &byte, 1), 1);
+    EXPECT_EQ(byte, 'y');
+    ::close(ready[0]);
+    end_ = UniqueFd(end[1]);
+  }
+  ~Holder() { ::waitpid(pid_, nullptr, 0); }
+  void end() { end_.reset(); }
+  void kill() const { ::kill(pid_, SIGKILL); }
+
+ private:
+  pid_t pid_ = -1;
+  UniqueFd end_;
+};
+
+TEST_F(InstanceTest, WaitsForAPredecessorThatEnds) {
+  const std::string directory = folder_ / "run";
+  for (const bool killed : {false, true}) {
+    Holder holder(folder_ / "old.sock", directory);
+    EXPECT_FALSE(Instance::claim(socket_, directory, milliseconds(1)).has_value());
+    std::optional<Result<Instance>> claimed;
+    std::thread successor(
+        [&] { claimed.emplace(Instance::claim(socket_, directory, seconds(60))); });
+    if (killed) {
+      holder.kill();
+    } else {
+      holder.end();
+    }
+    successor.join();
+    EXPECT_TRUE(claimed->has_value()) << claimed->error().text;
+  }
+}
+
+TEST_F(InstanceTest, MakesNoDirectoryButItsOwn) {
+  const std::string nowhere = folder_ / "no/such";
+  const auto lost = Instance::claim(nowhere + "/x.sock", nowhere + "/x.sock.d");
+  ASSERT_FALSE(lost.has_value());
+  EXPECT_EQ(lost.error().text,
+            "there is no directory " + nowhere + "; make it, or give another --socket");
+  const auto astray = Instance::claim(socket_, nowhere + "/run");
+  ASSERT_FALSE(astray.has_value());
+  EXPECT_EQ(astray.error().text,
+            "there is no directory " + nowhere + "; make it, or give another --run-dir");
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+}
+
 TEST_F(InstanceTest, ReplacesAStaleSocket) {
   {
     auto instance = claim();
@@ -74,8 +158,7 @@ TEST_F(InstanceTest, ReplacesAStaleSocket) {
 }
 
 TEST_F(InstanceTest, DoesNotRemoveWhatIsNoSocket) {
-  std::filesystem::create_directories(folder_ / "deep/er");
-  folder_.write("deep/er/nvublk.sock", "precious");
+  folder_.write("nvublk.sock", "precious");
   auto instance = claim();
   ASSERT_FALSE(instance.has_value());
   EXPECT_TRUE(exists(socket_));
