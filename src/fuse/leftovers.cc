@@ -10,8 +10,8 @@
 
 namespace nvublk::fuse {
 
-std::vector<std::string> find_leftovers(const std::string& run_directory) {
-  std::vector<std::string> found;
+std::vector<Leftover> find_leftovers(const std::string& run_directory) {
+  std::vector<Leftover> found;
   std::error_code error;
   const std::filesystem::path directory = std::filesystem::canonical(run_directory, error);
   if (error) {
@@ -22,17 +22,20 @@ std::vector<std::string> find_leftovers(const std::string& run_directory) {
     // Not a question to the file system that is mounted there: without a server it has no answer.
     const std::string path = entry->path();
     if (is_mount_point(path) && is_served(path) == Served::kNot) {
-      found.push_back(path);
+      const std::string file = path + "/" + entry->path().filename().string();
+      found.push_back({path, file, loop_devices_of(file)});
     }
   }
-  std::ranges::sort(found);
+  std::ranges::sort(found, {}, &Leftover::mount_point);
   return found;
 }
 
-void remove_leftover(const std::string& mount_point) {
-  const std::string name = std::filesystem::path(mount_point).filename();
-  clear_loop_devices_of(mount_point + "/" + name);
-  remove_mount_point({mount_point, mount_point + "/" + name});
+Status remove_leftover(const Leftover& leftover) {
+  Status cleared = clear_loop_devices_of(leftover.file);
+  remove_mount_point({leftover.mount_point, leftover.file});
+  return is_mount_point(leftover.mount_point)
+             ? fail(ErrorCode::kBusy, leftover.mount_point + " cannot be unmounted")
+             : cleared;
 }
 
 }  // namespace nvublk::fuse

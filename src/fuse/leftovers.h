@@ -5,12 +5,20 @@
 #include <string>
 #include <vector>
 
+#include "engine/error.h"
+
 namespace nvublk::fuse {
 
-/// The mount points right below `run_directory` that nobody serves any more.
-std::vector<std::string> find_leftovers(const std::string& run_directory);
+struct Leftover {
+  std::string mount_point;
+  std::string file;               ///< in it
+  std::vector<int> loop_devices;  ///< on the file, by the number in /dev/loopN
+};
 
-/// Takes the mount away, and the loop device on its file, as soon as the last user closes it.
-void remove_leftover(const std::string& mount_point);
+/// The mount points right below `run_directory` that nobody serves any more.
+std::vector<Leftover> find_leftovers(const std::string& run_directory);
+
+/// Takes the mount away, and the loop devices, each as soon as its last user closes it.
+Status remove_leftover(const Leftover& leftover);
 
 }  // namespace nvublk::fuse

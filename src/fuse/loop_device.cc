@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -15,7 +16,6 @@
 #include <sys/stat.h>
 
 #include "engine/fd.h"
-#include "engine/log.h"
 #include "fuse/holders.h"
 #include "fuse/mount.h"
 
@@ -251,19 +251,31 @@ Status clear_loop_device(int number, const std::string& file) {
   return loop_device_bound(number, file) ? ask_to_clear(number, 0) : Status{};
 }
 
-void clear_loop_devices_of(const std::string& file) {
+std::vector<int> loop_devices_of(const std::string& file) {
+  std::vector<int> numbers;
   std::error_code error;
   for (std::filesystem::directory_iterator entry("/sys/block", error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename();
     int number = -1;
     if (name.starts_with("loop") &&
-        std::from_chars(name.data() + 4, name.data() + name.size(), number).ec == std::errc{}) {
-      if (Status cleared = clear_loop_device(number, file); !cleared) {
-        log_warning("fuse", cleared.error().text);
-      }
+        std::from_chars(name.data() + 4, name.data() + name.size(), number).ec == std::errc{} &&
+        loop_device_bound(number, file)) {
+      numbers.push_back(number);
     }
   }
+  std::ranges::sort(numbers);
+  return numbers;
+}
+
+Status clear_loop_devices_of(const std::string& file) {
+  Status status;
+  for (const int number : loop_devices_of(file)) {
+    if (Status cleared = clear_loop_device(number, file); !cleared) {
+      status = std::move(cleared);
+    }
+  }
+  return status;
 }
 
 }  // namespace nvublk::fuse

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/error.h"
 
@@ -51,8 +52,10 @@ LoopRelease release_loop_device(int number, const std::string& file, const std::
 /// error.
 Status clear_loop_device(int number, const std::string& file);
 
-/// clear_loop_device() for every loop device bound to `file`.
-void clear_loop_devices_of(const std::string& file);
+/// The numbers of all loop devices bound to `file`.
+std::vector<int> loop_devices_of(const std::string& file);
+/// clear_loop_device() for each of them; the last error.
+Status clear_loop_devices_of(const std::string& file);
 
 std::string loop_device_name(int number);  ///< "loop3"
 std::string loop_device_path(int number);  ///< "/dev/loop3"

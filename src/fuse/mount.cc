@@ -13,6 +13,7 @@
 #include <sys/statfs.h>
 #include <sys/wait.h>
 
+#include "engine/log.h"
 #include "fuse/holders.h"
 #include "fuse/loop_device.h"
 
@@ -51,7 +52,9 @@ Status remove_stale_mount(const MountPoint& at) {
                 at.directory + " is a mount point in use; another daemon may serve it, give this " +
                     "one another run directory or the device another name");
   }
-  clear_loop_devices_of(at.file);
+  if (Status cleared = clear_loop_devices_of(at.file); !cleared) {
+    log_warning("fuse", cleared.error().text);
+  }
   ::umount2(at.directory.c_str(), MNT_DETACH);
   return {};
 }

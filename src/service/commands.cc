@@ -16,7 +16,9 @@
 #include "service/json.h"
 #include "service/pci_binding.h"
 #include "service/pci_report.h"
+#include "service/recovery_preview.h"
 #include "service/rpc_client.h"
+#include "service/socket_path.h"
 #include "service/text_output.h"
 #include "service/verb_commands.h"
 #include "service/verb_text.h"
@@ -217,8 +219,12 @@ int run_status(const CommandLine& line) {
 }
 
 int run_recover(const CommandLine& line) {
-  // The daemon's start is the recovery; so one is needed.
-  auto client = connect_or_start(line.socket_path);
+  // The daemon's start is the recovery; so one is needed, but not to look what it would do.
+  auto client =
+      line.dry_run ? RpcClient::connect(line.socket_path) : connect_or_start(line.socket_path);
+  if (!client && line.dry_run && client.error().code == ErrorCode::kNotFound) {
+    return print_report(line, preview_recovery(run_directory_of(line.socket_path)), recover_text);
+  }
   if (!client) {
     return print_failure(line, client.error());
   }

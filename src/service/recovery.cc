@@ -1,11 +1,12 @@
 #include "service/recovery.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <unistd.h>
 
 #include "engine/log.h"
-#include "fuse/leftovers.h"
+#include "service/dead_mounts.h"
 #include "service/reports.h"
 #include "service/state_file.h"
 #include "ublk/devices.h"
@@ -20,18 +21,6 @@ struct Findings {
   std::vector<Orphan> orphans;
   std::vector<std::string> problems;
 };
-
-void look_for_mounts(const std::string& run_directory, bool clean, Findings& findings) {
-  for (const std::string& directory : fuse::find_leftovers(run_directory)) {
-    Orphan orphan{Orphan::Kind::kMount, -1, directory, "",
-                  directory + " is a FUSE mount whose daemon is gone"};
-    if (clean) {
-      fuse::remove_leftover(directory);
-      orphan.cleaned = true;
-    }
-    findings.orphans.push_back(std::move(orphan));
-  }
-}
 
 /// On a thread of its own: the driver may have to be waited for.
 Findings look_around(const std::string& run_directory, const std::vector<KnownDevice>& known,
@@ -52,7 +41,7 @@ Findings look_around(const std::string& run_directory, const std::vector<KnownDe
       orphan.reason += "; " + deleted.error().text;
     }
   }
-  look_for_mounts(run_directory, clean, findings);
+  std::ranges::move(find_dead_mounts(run_directory, clean), std::back_inserter(findings.orphans));
   return findings;
 }
 
@@ -65,14 +54,11 @@ void Recovery::begin() {
   const std::string path = state_path_of(run_directory_);
   FoundState found = read_state_file(path);
   if (!found.problem.empty()) {
+    keep_aside(path, found.problem);
     log_error(kSubsystem, found.problem + "; 'nvublk recover' shows what is left behind");
     problems_.push_back(found.problem);
   }
-  Findings findings;
-  look_for_mounts(run_directory_, true, findings);
-  for (const Orphan& orphan : findings.orphans) {
-    log_warning(kSubsystem, orphan.reason + "; taken away");
-  }
+  clean_mounts();
   RecoveryPlan plan;
   if (const auto devices = ublk::list_devices(); devices) {
     plan = plan_recovery(found.state, *devices, ublk::owner_of(run_directory_));
@@ -83,16 +69,10 @@ void Recovery::begin() {
   for (Orphan& orphan : plan.orphans) {
     log_warning(kSubsystem, orphan.reason + "; see 'nvublk recover'");
     if (orphan.kind == Orphan::Kind::kState) {
-      lost_.push_back(std::move(orphan));
+      noted_.push_back(std::move(orphan));
     }
   }
-  for (const PciOrigin& drive : plan.drives) {
-    log_warning(kSubsystem, drive.address.to_string() + " has no device any more; given back");
-    if (Status given = give_back(drive); !given) {
-      problems_.push_back(given.error().text);
-      log_error(kSubsystem, problems_.back());
-    }
-  }
+  give_back_drives(plan.drives);
   // From the first command on the file may not say any more that there is none.
   SavedState state{false, std::move(plan.resumable)};
   if (Status written = write_state_file(path, state); !written) {
@@ -100,6 +80,30 @@ void Recovery::begin() {
   }
   state.quiet = found.state.quiet;
   resume(state);
+}
+
+// Those that stay are found again by every report.
+void Recovery::clean_mounts() {
+  for (Orphan& orphan : find_dead_mounts(run_directory_, true)) {
+    log_warning(kSubsystem, orphan.reason + (orphan.cleaned ? "; taken away" : ""));
+    if (orphan.cleaned) {
+      noted_.push_back(std::move(orphan));
+    }
+  }
+}
+
+void Recovery::give_back_drives(const std::vector<PciOrigin>& drives) {
+  for (const PciOrigin& drive : drives) {
+    Orphan orphan = drive_orphan(drive);
+    log_warning(kSubsystem, orphan.reason);
+    if (Status given = give_back(drive); !given) {
+      problems_.push_back(given.error().text);
+      log_error(kSubsystem, problems_.back());
+      continue;
+    }
+    orphan.cleaned = true;
+    noted_.push_back(std::move(orphan));
+  }
 }
 
 void Recovery::resume(const SavedState& state) {
@@ -136,7 +140,9 @@ void Recovery::report(bool clean, std::function<void(Result<Json>)> done) {
   }
   std::vector<KnownDevice> known;
   for (Attachment* attachment : attachments_.list()) {
-    attachment->resume_now();
+    if (clean) {
+      attachment->resume_now();
+    }
     for (const Attachment::Device* device : attachment->devices()) {
       const BlockExportInfo info = device->info();
       known.emplace_back(info.id, info.key);
@@ -145,26 +151,18 @@ void Recovery::report(bool clean, std::function<void(Result<Json>)> done) {
   looking_.start([directory = run_directory_, known = std::move(known),
                   clean] { return look_around(directory, known, clean); },
                  [this, clean, done = std::move(done)](Findings findings) {
-                   std::vector<Orphan> orphans = lost_;
+                   std::vector<Orphan> orphans = noted_;
                    for (Orphan& orphan : orphans) {
-                     orphan.cleaned = clean;
+                     orphan.cleaned = orphan.cleaned || clean;
                    }
                    std::ranges::move(findings.orphans, std::back_inserter(orphans));
-                   Json report;
-                   report["devices"] = devices_json();
-                   report["orphans"] = Json::array();
-                   for (const Orphan& orphan : orphans) {
-                     report["orphans"].push_back(orphan_json(orphan));
-                   }
-                   report["problems"] = problems_;
-                   for (std::string& problem : findings.problems) {
-                     report["problems"].push_back(std::move(problem));
-                   }
+                   std::vector<std::string> problems = problems_;
+                   std::ranges::move(findings.problems, std::back_inserter(problems));
                    if (clean) {
-                     lost_.clear();
+                     noted_.clear();
                      problems_.clear();
                    }
-                   done(std::move(report));
+                   done(recovery_report(devices_json(), orphans, problems));
                  });
 }
 

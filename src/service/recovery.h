@@ -21,21 +21,25 @@ class Recovery {
   /// Reads the state, cleans dead FUSE mounts, begins to resume devices. Blocks for a moment:
   /// before the daemon serves anybody.
   void begin();
-  /// Tries at once to resume what still waits, and gives
-  /// {"devices":[...],"orphans":[...],"problems":[...]}; with `clean` the orphans are taken away
-  /// first.
+  /// Gives recovery_report(), of what begin() has found and cleaned and of what there is now. With
+  /// `clean` what still waits is tried to be resumed at once, and the orphans are taken away first;
+  /// without, nothing is changed.
   void report(bool clean, std::function<void(Result<Json>)> done);
   bool idle() const { return !looking_.busy(); }
 
  private:
+  void clean_mounts();
+  void give_back_drives(const std::vector<PciOrigin>& drives);
   void resume(const SavedState& state);
   Json devices_json() const;
 
   Attachments& attachments_;
   const std::string run_directory_;
   BlockingCall looking_;
-  std::vector<Orphan> lost_;           ///< devices of the state that were not there
-  std::vector<std::string> problems_;  ///< sentences
+  /// Devices of the state that were not there, and what begin() has cleaned; until a report that
+  /// cleans has told them.
+  std::vector<Orphan> noted_;
+  std::vector<std::string> problems_;  ///< sentences, as long
 };
 
 }  // namespace nvublk::service

@@ -34,6 +34,10 @@ const char* orphan_kind_name(Orphan::Kind kind) {
       return "state";
     case Orphan::Kind::kMount:
       return "mount";
+    case Orphan::Kind::kLoop:
+      return "loop";
+    case Orphan::Kind::kDrive:
+      return "drive";
   }
   return "unknown";
 }
@@ -46,6 +50,25 @@ Json orphan_json(const Orphan& orphan) {
   json["reason"] = orphan.reason;
   json["cleaned"] = orphan.cleaned;
   return json;
+}
+
+Orphan drive_orphan(const PciOrigin& drive) {
+  const std::string address = drive.address.to_string();
+  return {Orphan::Kind::kDrive, -1, address, "",
+          address + " has no device any more and goes back to " +
+              (drive.driver.empty() ? "the kernel" : drive.driver)};
+}
+
+Json recovery_report(Json devices, const std::vector<Orphan>& orphans,
+                     const std::vector<std::string>& problems) {
+  Json report;
+  report["devices"] = std::move(devices);
+  report["orphans"] = Json::array();
+  for (const Orphan& orphan : orphans) {
+    report["orphans"].push_back(orphan_json(orphan));
+  }
+  report["problems"] = problems;
+  return report;
 }
 
 RecoveryPlan plan_recovery(const SavedState& state, const std::vector<ublk::DeviceSummary>& devices,

@@ -19,19 +19,27 @@ struct Orphan {
     kDevice,  ///< a ublk device of ours that the state does not have
     kState,   ///< a device of the state that is not there
     kMount,   ///< a FUSE mount without a server
+    kLoop,    ///< a loop device on such a mount's file
+    kDrive,   ///< a local drive that no device is left of
   };
   Kind kind = Kind::kDevice;
   int id = -1;         ///< of a device
-  std::string path;    ///< "/dev/ublkb0", or a mount point
+  std::string path;    ///< "/dev/ublkb0", "/dev/loop0", a mount point, or a PCI address
   std::string name;    ///< "nvublk0n1"; empty if it is not known
   std::string reason;  ///< a sentence
   bool cleaned = false;
   bool operator==(const Orphan&) const = default;
 };
 
-/// "device", "state" or "mount".
+/// "device", "state", "mount", "loop" or "drive".
 const char* orphan_kind_name(Orphan::Kind kind);
 Json orphan_json(const Orphan& orphan);
+/// Of a drive of RecoveryPlan.
+Orphan drive_orphan(const PciOrigin& drive);
+
+/// What recover says: {"devices","orphans","problems"}.
+Json recovery_report(Json devices, const std::vector<Orphan>& orphans,
+                     const std::vector<std::string>& problems);
 
 struct RecoveryPlan {
   std::vector<SavedAttachment> resumable;  ///< with the devices that are there

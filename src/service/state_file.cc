@@ -84,12 +84,15 @@ FoundState read_state_file(const std::string& path) {
     }
     text = std::unexpected(std::move(state.error()));
   }
-  const std::string aside = path + ".damaged";
   found.problem = path + " cannot be used: " + text.error().text;
-  if (::rename(path.c_str(), aside.c_str()) == 0) {
-    found.problem += "; it is kept as " + aside;
-  }
   return found;
+}
+
+void keep_aside(const std::string& path, std::string& problem) {
+  const std::string aside = path + ".damaged";
+  if (::rename(path.c_str(), aside.c_str()) == 0) {
+    problem += "; it is kept as " + aside;
+  }
 }
 
 Status write_state_file(const std::string& path, const SavedState& state) {

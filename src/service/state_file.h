@@ -16,8 +16,11 @@ struct FoundState {
   std::string problem;  ///< what is wrong with it, a sentence; empty: nothing
 };
 
-/// Reads the file. One that cannot be used is renamed, with ".damaged" after its name, and told.
+/// Reads the file.
 FoundState read_state_file(const std::string& path);
+/// Renames a file that cannot be used, with ".damaged" after its name, so that it is not
+/// overwritten; `problem` tells of that.
+void keep_aside(const std::string& path, std::string& problem);
 
 /// Has the file hold `state`, all of it or, after a crash at any moment, what it held before. There
 /// is no file when there is nothing to keep.

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """What a daemon leaves behind, and who looks after it. (With ublk: tests/vm/tests/crash.sh.)"""
 
+import os
 import signal
 import subprocess
 import unittest
 from pathlib import Path
 
-from harness import PROGRAMS, CliTest, run_tests, wait_until, zombie
+from harness import PROGRAMS, CliTest, refuses, run, run_tests, wait_until, zombie
 
 
 class Crash(CliTest):
@@ -40,6 +41,72 @@ class Crash(CliTest):
         return [line for line in Path("/proc/mounts").read_text().splitlines()
                 if str(self.folder) in line]
 
+    def kill(self, daemon):
+        daemon.send_signal(signal.SIGKILL)
+        wait_until(lambda: zombie(daemon.pid), "the daemon is dead")
+        # Its socket closes a little later.
+        wait_until(lambda: refuses(self.socket), "its socket is closed")
+
+    def left(self):
+        """What a daemon that starts would change."""
+        return (sorted(os.listdir(self.run_directory())), self.mounts(), run("losetup", "-a").out,
+                self.socket.lstat().st_ino)
+
+    def test_a_dry_run_changes_nothing(self):
+        self.assertEqual(self.nvublk("recover", "--dry-run", "-o", "json").json,
+                         {"devices": [], "orphans": [], "problems": []})
+        self.assertEqual(list(self.folder.iterdir()), [], "no daemon was started")
+        target = self.target()
+        daemon = self.start_daemon()
+        device, = self.attach(target)
+        (self.run_directory() / "state.json").write_text("{ damaged")
+        self.kill(daemon)
+        left = self.left()
+        self.assertIn("state.json", left[0])
+        mount = self.mounts()[0].split()[1]
+        report = self.nvublk("recover", "--dry-run", "-o", "json").json
+        self.assertEqual([(orphan["kind"], orphan["path"], orphan["cleaned"])
+                          for orphan in report["orphans"]],
+                         [("mount", mount, False), ("loop", device, False)])
+        self.assertRegex(report["problems"][0], r"state\.json cannot be used: ")
+        text = self.nvublk("recover", "--dry-run").out
+        self.assertIn(f"left: {mount} is a FUSE mount whose daemon is gone\n", text)
+        self.assertIn(f"left: {device} is on {mount}/", text)
+        self.assertEqual(self.left(), left)
+        self.must_fail("no daemon answers", "list")
+        self.start_daemon()
+        self.assertEqual(self.mounts(), [])
+
+    def test_recover_tells_what_starting_the_daemon_has_cleaned(self):
+        target = self.target()
+        daemon = self.start_daemon()
+        device, = self.attach(target)
+        mount = self.mounts()[0].split()[1]
+        self.kill(daemon)
+        report = self.nvublk("recover", "-o", "json")
+        self.learn_pid()
+        self.assertEqual(self.mounts(), [])
+        self.assertEqual([(orphan["kind"], orphan["path"], orphan["cleaned"])
+                          for orphan in report.json["orphans"]],
+                         [("mount", mount, True), ("loop", device, True)])
+        self.assertEqual(self.nvublk("recover").out, "There is nothing to recover.\n")
+        self.kill_started(device, target)
+
+    def kill_started(self, device, target):
+        """The same with a daemon that is there already, first as a dry run, and as text."""
+        self.attach(target)
+        pid = self.daemon_pid()
+        mount = self.mounts()[0].split()[1]
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: refuses(self.socket) and zombie(pid), "it is dead")
+        self.start_daemon()
+        for words in (["--dry-run"], []):
+            self.assertEqual(self.nvublk("recover", *words).out,
+                             f"cleaned: {mount} is a FUSE mount whose daemon is gone\n"
+                             f"cleaned: {device} is on {mount}/{Path(mount).name}, whose daemon is "
+                             "gone\n")
+        self.assertEqual(self.nvublk("recover").out, "There is nothing to recover.\n")
+
     def test_recover_starts_a_daemon_and_has_nothing_to_do(self):
         outcome = self.nvublk("recover")
         self.learn_pid()
@@ -55,10 +122,7 @@ class Crash(CliTest):
         self.assertIs(self.status()["devices"][0]["outlives_daemon"], False)
         self.assertIn("ends with the daemon", self.nvublk("status").out)
         self.assertFalse((self.run_directory() / "state.json").exists())
-        daemon.send_signal(signal.SIGKILL)
-        wait_until(lambda: zombie(daemon.pid), "the daemon is dead")
-        # Its socket closes a little later.
-        wait_until(lambda: self.nvublk("status").status != 0, "its socket is closed")
+        self.kill(daemon)
         self.assertEqual(len(self.mounts()), 1)
         self.start_daemon()
         self.assertEqual(self.mounts(), [])

@@ -224,6 +224,9 @@ TEST_F(StateFileTest, KeepsADamagedFileAsideAndTellsOfIt) {
   folder_.write("state.json", "{ damaged");
   FoundState found = read_state_file(path_);
   EXPECT_TRUE(found.state.attachments.empty());
+  EXPECT_NE(found.problem.find(path_ + " cannot be used"), std::string::npos) << found.problem;
+  EXPECT_TRUE(std::filesystem::exists(path_)) << "who only looks changes nothing";
+  keep_aside(path_, found.problem);
   EXPECT_NE(found.problem.find("kept as " + path_ + ".damaged"), std::string::npos)
       << found.problem;
   EXPECT_FALSE(std::filesystem::exists(path_));
@@ -235,6 +238,7 @@ TEST_F(StateFileTest, IsNotFooledByWhatIsNoFile) {
   folder_.write("elsewhere", state().to_text());
   ASSERT_EQ(::symlink((folder_ / "elsewhere").c_str(), path_.c_str()), 0);
   EXPECT_NE(read_state_file(path_).problem, "");
+  ASSERT_EQ(::unlink(path_.c_str()), 0);
   ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
   EXPECT_NE(read_state_file(path_).problem, "");
   EXPECT_EQ(std::filesystem::file_size(folder_ / "elsewhere"), state().to_text().size());
