@@ -312,6 +312,14 @@ void Attachment::undo(Error reason) {
 }
 
 void Attachment::set_policy(const nvme::ControllerOptions& policy, Done done) {
+  if (given_up() && !request_.hotplug) {
+    const auto reason = controller_->status().last_error;
+    done(fail(ErrorCode::kDisconnected,
+              "it was given up" + (reason ? " (" + reason->text + ")" : "") +
+                  ", and no setting brings it back; detach it, and attach it again with the "
+                  "settings that it is to have"));
+    return;
+  }
   nvme::copy_policy(policy, request_.controller);
   environment_.owner->attachment_changed(*this);
   controller_->set_policy(policy, std::move(done));

@@ -128,7 +128,12 @@ class Attachment final : private nvme::ControllerListener {
   /// The drive that was pulled out is back: waits no longer to reconnect.
   void drive_arrived() { controller_->reconnect_now(); }
 
-  /// See Controller::set_policy.
+  /// Whether the controller has failed for good: nothing is tried any more.
+  bool given_up() const {
+    return !resuming() && controller_state() == nvme::ControllerState::kFailed;
+  }
+  /// See Controller::set_policy; for one that was given up only if its drive may come back, which
+  /// is attached with that policy then.
   void set_policy(const nvme::ControllerOptions& policy, Done done);
 
   const std::string& name() const { return controller_->name(); }

@@ -31,8 +31,7 @@ std::string device_state(const Attachment::Device& device, const BlockExportInfo
 /// Why the controller was given up; empty if it was not, or is tried again.
 std::string controller_reason(const Attachment& attachment,
                               const nvme::ControllerStatus& controller) {
-  if (controller.state != nvme::ControllerState::kFailed || !controller.last_error ||
-      attachment.resuming()) {
+  if (!attachment.given_up() || !controller.last_error) {
     return "";
   }
   return "given up: " + controller.last_error->text +

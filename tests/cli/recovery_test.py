@@ -103,6 +103,10 @@ class Kills(RecoveryTest):
         for reason in (controller["reason"], self.status()["devices"][0]["reason"]):
             self.assertRegex(reason, "^given up: .*; detach it, and attach again")
         self.must_fail("failed cannot be reset; detach it", "reset", "nvublk0")
+        policy = controller["policy"]
+        self.must_fail("nvublk0: it was given up .*detach it, and attach it again", "set",
+                       "nvublk0", "ctrl-loss-tmo=-1")
+        self.assertEqual(self.controller()["policy"], policy, "nothing has changed")
 
     def test_with_fast_io_fail_tmo_errors_come_then_and_io_comes_back(self):
         seconds, target = self.first_error_after("--fast_io_fail_tmo", "2", "-l", "60")
