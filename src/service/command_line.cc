@@ -43,7 +43,7 @@ struct Words {
   bool keep_bound = false;
   keys::KeyOptions keys;
   KeyCommandLine key_command;
-  std::string help_topic;
+  std::vector<std::string> help_topic;
   bool show_version = false;
 };
 
@@ -287,7 +287,8 @@ std::unique_ptr<CLI::App> make_app(Words& words) {
   add_pci(*app, words);
   add_verbs(*app, words.verb, words.output);
   CLI::App* help = app->add_subcommand("help", "Show this help, or that of a command");
-  help->add_option("command", words.help_topic)->type_name("COMMAND");
+  help->add_option("command", words.help_topic, "Such as attach, or pci list")
+      ->type_name("COMMAND");
   add_common_options(*app, words);
   app->add_flag("--version", words.show_version, "Show the version");
   for (CLI::App* command : app->get_subcommands({})) {
@@ -326,6 +327,14 @@ bool wants_json(const std::vector<std::string>& words) {
     }
   }
   return false;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) {
+    text += (text.empty() ? "" : " ") + word;
+  }
+  return text;
 }
 
 std::string one_line(std::string text) {
@@ -540,11 +549,11 @@ std::expected<CommandLine, CommandLineEnd> parse_command_line(std::vector<std::s
     return collect("version", values, json);
   }
   if (recognised() == "help") {
-    if (!values.help_topic.empty() && !is_command(values.help_topic)) {
-      return std::unexpected(
-          usage_error({}, "there is no command '" + values.help_topic + "'", json));
+    const std::string topic = joined(values.help_topic);
+    if (!topic.empty() && topic != "help" && !is_command(topic)) {
+      return std::unexpected(usage_error({}, "there is no command '" + topic + "'", json));
     }
-    return std::unexpected(CommandLineEnd{0, "help", help_text(values.help_topic), false});
+    return std::unexpected(CommandLineEnd{0, "help", help_text(topic), false});
   }
   if (recognised().empty()) {
     return std::unexpected(usage_error({}, "a command is missing", json));

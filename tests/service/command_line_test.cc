@@ -283,6 +283,7 @@ TEST(CommandLine, WrongUsageOfTheCommandsForDrivesIsSaid) {
       {"pci frobnicate", "no command 'pci frobnicate'"},
       {"pci bind", "address"},
       {"pci list x", "x"},
+      {"help pci frobnicate", "no command 'pci frobnicate'"},
   };
   expect_wrong_usage(cases);
 }
@@ -305,6 +306,16 @@ TEST(CommandLine, WrongUsageKnowsThatJsonIsWanted) {
     const auto line = parse(words);
     ASSERT_FALSE(line.has_value());
     EXPECT_TRUE(line.error().json) << words;
+  }
+}
+
+TEST(CommandLine, HelpOfACommandIsThatOfItsOption) {
+  for (const char* command : {"attach", "pci", "pci list", "pci bind", "pci unbind", "id-ctrl"}) {
+    const auto asked = parse("help " + std::string(command));
+    const auto option = parse(command + std::string(" --help"));
+    ASSERT_FALSE(asked.has_value() || option.has_value());
+    EXPECT_EQ(asked.error().status, 0) << command;
+    EXPECT_EQ(asked.error().text, option.error().text) << command;
   }
 }
 
