@@ -7,6 +7,7 @@
 #include "keys/key_options.h"
 #include "nvme/nqn.h"
 #include "nvme/socket_address.h"
+#include "nvme/spec/opcodes.h"
 #include "service/json_fields.h"
 #include "service/policy.h"
 
@@ -16,6 +17,8 @@ namespace {
 
 constexpr std::size_t kMaxNameLength = 32;
 constexpr std::size_t kMaxNsids = 1024;
+// FFFFFFFFh is all of them. [Base 2.1 §3.2.1.1]
+constexpr std::int64_t kMaxNsid = nvme::spec::kNsidBroadcast - 1;
 
 constexpr std::array kWishes = {FrontendWish::kAuto, FrontendWish::kUblk, FrontendWish::kFuse};
 
@@ -64,7 +67,7 @@ void read_key(JsonFields& fields, const char* name, Key& key) {
 
 void read_controller(JsonFields& fields, nvme::ControllerOptions& options) {
   fields.text("name", options.name);
-  fields.integer("nr_io_queues", options.io_queues, 0, 65535);
+  fields.integer("nr_io_queues", options.io_queues, 1, 65535);
   fields.integer("queue_size", options.queue_size, 16, 1024);
   read_policy(fields, options);
   read_key(fields, "dhchap_secret", options.dhchap_key);
@@ -200,7 +203,9 @@ Json AttachRequest::to_params() const {
   params["host_iface"] = transport.host_iface;
   params["hostnqn"] = hostnqn;
   params["hostid"] = hostid;
-  params["nr_io_queues"] = controller.io_queues;
+  if (controller.io_queues > 0) {
+    params["nr_io_queues"] = controller.io_queues;
+  }
   params["queue_size"] = controller.queue_size;
   write_policy(controller, params);
   write_key("dhchap_secret", controller.dhchap_key, params);
@@ -215,8 +220,12 @@ Json AttachRequest::to_params() const {
   params["shared_receive_queue"] = transport.shared_receive_queue;
   params["nsid"] = nsids;
   params["frontend"] = frontend_wish_name(frontend);
-  params["id"] = first_id;
-  params["queues"] = queues;
+  if (first_id >= 0) {
+    params["id"] = first_id;
+  }
+  if (queues > 0) {
+    params["queues"] = queues;
+  }
   params["depth"] = depth;
   params["read_only"] = read_only;
   params["hotplug"] = hotplug;
@@ -231,7 +240,7 @@ Result<AttachRequest> AttachRequest::from_params(const Json& params) {
   read_controller(fields, request.controller);
   fields.text("hostnqn", request.hostnqn);
   fields.text("hostid", request.hostid);
-  fields.integers("nsid", request.nsids, 1);
+  fields.integers("nsid", request.nsids, 1, kMaxNsid);
   std::string frontend = "auto";
   fields.text("frontend", frontend);
   const auto wish = std::find_if(kWishes.begin(), kWishes.end(), [&](FrontendWish candidate) {
@@ -242,8 +251,8 @@ Result<AttachRequest> AttachRequest::from_params(const Json& params) {
   } else {
     request.frontend = *wish;
   }
-  fields.integer("id", request.first_id, -1, 1 << 20);
-  fields.integer("queues", request.queues, 0, 4096);
+  fields.integer("id", request.first_id, 0, 1 << 20);
+  fields.integer("queues", request.queues, 1, 4096);
   fields.integer("depth", request.depth, 1, 1024);
   fields.flag("read_only", request.read_only);
   fields.flag("hotplug", request.hotplug);

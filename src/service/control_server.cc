@@ -128,8 +128,9 @@ void ControlServer::line_received(ControlConnection& connection, const std::stri
     if (!element.request) {
       answer(id, std::unexpected(element.request.error()));
     } else if (!element.request->params.is_object()) {
-      answer(id, std::unexpected(RpcError::make(RpcError::kInvalidParams,
-                                                "parameters are given by name: an object")));
+      answer(id, std::unexpected(RpcError::of(
+                     Error::make(ErrorCode::kInvalidArgument,
+                                 "\"params\" must be an object: parameters are given by name"))));
     } else {
       handler_.call(id, element.request->method, element.request->params);
     }

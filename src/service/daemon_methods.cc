@@ -138,6 +138,9 @@ void DaemonMethods::set(RpcCallId id, const Json& params) {
     fields.complain("\"target\" says which controller");
   }
   const Json policy = fields.object("policy");
+  if (policy.empty()) {
+    fields.complain("\"policy\" says what to change");
+  }
   if (const Status read = fields.finish(); !read) {
     fail_call(id, read.error());
     return;

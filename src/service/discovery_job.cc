@@ -18,10 +18,11 @@ constexpr milliseconds kPollInterval{1};
 }  // namespace
 
 Result<AttachRequest> DiscoveryJob::read_request(const Json& params) {
-  if (!params.is_object()) {
-    return fail(ErrorCode::kInvalidArgument, "the parameters must be an object");
-  }
   Json completed = params;
+  const Json raw = completed.value("raw", Json());
+  if (!raw.is_boolean() && !raw.is_null()) {
+    return fail(ErrorCode::kInvalidArgument, "\"raw\" must be true or false");
+  }
   completed.erase("raw");
   if (completed.value("nqn", Json()).is_null() || completed["nqn"] == "") {
     completed["nqn"] = nvme::spec::kDiscoveryNqn;

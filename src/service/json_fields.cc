@@ -6,6 +6,10 @@ namespace nvublk::service {
 
 namespace {
 
+std::string range_text(std::int64_t minimum, std::int64_t maximum) {
+  return " from " + std::to_string(minimum) + " to " + std::to_string(maximum);
+}
+
 /// False when `value` is no integer that fits.
 bool read_integer(const Json& value, std::int64_t& read) {
   if (value.is_number_unsigned()) {
@@ -75,16 +79,15 @@ bool JsonFields::whole_number(const char* key, std::int64_t& value, std::int64_t
   }
   std::int64_t read = 0;
   if (!read_integer(*found, read) || read < minimum || read > maximum) {
-    complain(std::string("\"") + key + "\" must be a whole number from " + std::to_string(minimum) +
-             " to " + std::to_string(maximum));
+    complain(std::string("\"") + key + "\" must be a whole number" + range_text(minimum, maximum));
     return false;
   }
   value = read;
   return true;
 }
 
-bool JsonFields::integers(const char* key, std::vector<std::uint32_t>& values,
-                          std::int64_t minimum) {
+bool JsonFields::integers(const char* key, std::vector<std::uint32_t>& values, std::int64_t minimum,
+                          std::int64_t maximum) {
   const Json* found = member(key);
   if (found == nullptr) {
     return false;
@@ -93,13 +96,12 @@ bool JsonFields::integers(const char* key, std::vector<std::uint32_t>& values,
   bool right = found->is_array();
   for (std::size_t i = 0; right && i < found->size(); i++) {
     std::int64_t read = 0;
-    right = read_integer((*found)[i], read) && read >= minimum &&
-            read <= std::numeric_limits<std::uint32_t>::max();
+    right = read_integer((*found)[i], read) && read >= minimum && read <= maximum;
     result.push_back(static_cast<std::uint32_t>(read));
   }
   if (!right) {
-    complain(std::string("\"") + key + "\" must be a list of whole numbers from " +
-             std::to_string(minimum));
+    complain(std::string("\"") + key + "\" must be a list of whole numbers" +
+             range_text(minimum, maximum));
     return false;
   }
   values = std::move(result);

@@ -34,7 +34,8 @@ class JsonFields {
   }
   /// An empty one when it is absent.
   Json object(const char* key);
-  bool integers(const char* key, std::vector<std::uint32_t>& values, std::int64_t minimum);
+  bool integers(const char* key, std::vector<std::uint32_t>& values, std::int64_t minimum,
+                std::int64_t maximum);
 
   /// Reports `text` unless there is an error already.
   void complain(std::string text);

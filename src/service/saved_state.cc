@@ -112,11 +112,21 @@ Result<Json> take_list(Json& json, const char* key) {
   return list;
 }
 
+/// Earlier daemons wrote what was not asked for as numbers that a request may not have.
+void leave_out_defaults(Json& request) {
+  for (const auto& [key, value] : {std::pair{"id", -1}, {"nr_io_queues", 0}, {"queues", 0}}) {
+    if (const auto found = request.find(key); found != request.end() && *found == value) {
+      request.erase(found);
+    }
+  }
+}
+
 Result<SavedAttachment> read_attachment(Json json) {
   if (!json.is_object() || !json.contains("request") || !json["request"].is_object()) {
     return std::unexpected(damaged("an attachment has no request"));
   }
   SavedAttachment attachment;
+  leave_out_defaults(json["request"]);
   auto request = AttachRequest::from_params(json["request"]);
   if (!request) {
     return std::unexpected(std::move(request.error()));

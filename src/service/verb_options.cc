@@ -122,8 +122,8 @@ class Adder {
     flag("-v,--vendor-specific", "vendor-specific", "Also show the vendor's part, as bytes");
   }
   void raw_binary() { flag("-b,--raw-binary", line_.raw_binary, "Write the data as it came"); }
-  void namespace_id(const char* help, std::uint64_t least = 1) {
-    number("-n,--namespace-id", "namespace-id", help, least, kMost32);
+  void namespace_id(const char* help, std::uint64_t least = 1, std::uint64_t most = kMost32) {
+    number("-n,--namespace-id", "namespace-id", help, least, most);
   }
 
  private:
@@ -178,7 +178,7 @@ void add_options(const std::string& command, Adder add, VerbLine& line) {
     add.human_readable();
     add.raw_binary();
   } else if (command == "list-ns") {
-    add.namespace_id("First namespace to list (default: 1)");
+    add.namespace_id("First namespace to list (default: 1)", 1, kMost32 - 1);
     add.number("-y,--csi", "csi", "Only those of this I/O command set", 0, 0xff);
     add.flag("-a,--all", "all", "Also those that are not attached to this controller");
   } else if (command == "smart-log") {

@@ -5,6 +5,7 @@
 
 #include "engine/check.h"
 #include "nvme/base64.h"
+#include "nvme/spec/opcodes.h"
 #include "service/feature_names.h"
 #include "service/identify_report.h"
 #include "service/verbs.h"
@@ -60,8 +61,10 @@ void Verbs::id_ns(CallId id, JsonFields& fields) {
   bool raw = false;
   bool force = false;
   bool vendor = false;
-  fields.integer("namespace-id", nsid, 1);
   fields.flag("force", force);
+  // FFFFFFFFh asks for what all namespaces have in common; none is allocated under it.
+  // [Base 2.1 §5.1.13.2.1]
+  fields.integer("namespace-id", nsid, 1, nvme::spec::kNsidBroadcast - (force ? 1 : 0));
   fields.flag("raw", raw);
   fields.flag("vendor-specific", vendor);
   Attachment* attachment = begin(id, fields, target);
@@ -80,7 +83,7 @@ void Verbs::id_ns(CallId id, JsonFields& fields) {
                answering(id, raw, [nsid, vendor](const DeviceAnswer& answer) -> Result<Json> {
                  const auto block = structure_of<nvme::spec::IdentifyNamespace>(answer);
                  // An inactive namespace is all zeroes. [Base 2.1 §5.1.13.2.1]
-                 if (!block.active()) {
+                 if (!block.active() && nsid != nvme::spec::kNsidBroadcast) {
                    return fail(ErrorCode::kNotFound,
                                "namespace " + std::to_string(nsid) +
                                    " is not active; 'nvublk list-ns' shows those "
@@ -100,7 +103,7 @@ void Verbs::list_ns(CallId id, JsonFields& fields) {
   std::uint32_t first = 1;
   std::int64_t csi = -1;
   bool all = false;
-  fields.integer("namespace-id", first, 1);
+  fields.integer("namespace-id", first, 1, nvme::spec::kNsidBroadcast - 1);
   fields.integer("csi", csi, 0, 255);
   fields.flag("all", all);
   Attachment* attachment = begin(id, fields, target);

@@ -405,6 +405,107 @@ class DaemonLife(CliTest):
         wait_until(lambda: not self.leftovers(), "everything is gone")
 
 
+class Parameters(CliTest):
+    """What is wrong with a parameter of JSON-RPC is said by its name."""
+
+    def setUp(self):
+        super().setUp()
+        target = self.target()
+        self.attach(target)
+        self.address = {"transport": "tcp", "traddr": "127.0.0.1", "trsvcid": target.port,
+                        "nqn": SUBNQN}
+        self.client = self.enterContext(socket.socket(socket.AF_UNIX))
+        self.client.connect(str(self.socket))
+        self.lines = self.client.makefile("rw")
+
+    def error(self, method, params):
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        self.lines.write(json.dumps(request) + "\n")
+        self.lines.flush()
+        return json.loads(self.lines.readline())["error"]
+
+    def refused(self, method, params, expected):
+        error = self.error(method, params)
+        self.assertEqual(error["code"], -32602, (method, params, error))
+        self.assertEqual(error["data"]["code"], "invalid_argument", (method, params))
+        self.assertRegex(error["message"], expected, (method, params))
+
+    def test_parameters_have_names(self):
+        for method in ("list", "attach", "detach", "set", "status", "recover", "id-ctrl",
+                       "discover", "version", "features", "hand-over", "shutdown"):
+            self.refused(method, [], '"params" must be an object')
+            self.refused(method, {**self.base(method), "bogus": 1},
+                         'there is no parameter "bogus"')
+
+    def test_types(self):
+        texts = {"attach": ["transport", "traddr", "trsvcid", "nqn", "hostnqn", "hostid",
+                            "host_traddr", "host_trsvcid", "host_iface", "dhchap_secret",
+                            "dhchap_ctrl_secret", "tls_key", "name", "frontend",
+                            "timeout_action"],
+                 "detach": ["target"], "set": ["target"], "status": ["target"],
+                 "id-ctrl": ["target"], "reset": ["target"], "ns-rescan": ["target"],
+                 "admin-passthru": ["data", "metadata"]}
+        flags = {"attach": ["hdr_digest", "data_digest", "cmb_queues", "shared_receive_queue",
+                            "read_only", "hotplug"],
+                 "detach": ["all", "force", "keep_bound"], "recover": ["clean"],
+                 "shutdown": ["force"], "discover": ["raw", "hdr_digest"],
+                 "id-ctrl": ["raw", "vendor-specific"],
+                 "id-ns": ["raw", "force", "vendor-specific"], "list-ns": ["all"],
+                 "smart-log": ["raw"], "error-log": ["raw"], "ana-log": ["groups", "raw"]}
+        for wrong, kinds in ((7, texts), ("yes", flags)):
+            for method, names in kinds.items():
+                for name in names:
+                    self.refused(method, {**self.base(method), name: wrong}, f'"{name}" must be ')
+        self.refused("set", {"target": "nvublk0", "policy": 7}, '"policy" must be an object')
+        self.refused("set", {"target": "nvublk0"}, '"policy" says what to change')
+        self.refused("attach", {**self.address, "nsid": 1}, '"nsid" must be a list of whole')
+
+    def base(self, method):
+        if method in ("attach", "discover"):
+            return self.address
+        if method in ("list", "recover", "version", "features", "hand-over", "shutdown"):
+            return {}
+        needed = {"admin-passthru": {"opcode": 6}, "get-feature": {"feature-id": 1},
+                  "set": {"policy": {"io_timeout": 5}}}
+        return {"target": "nvublk0", **needed.get(method, {})}
+
+    def test_ranges(self):
+        most32 = 0xffffffff
+        ranges = {
+            "attach": {"nr_io_queues": (1, 65535), "queue_size": (16, 1024),
+                       "keep_alive_tmo": (0, 4294967), "reconnect_delay": (1, 2**31 - 1),
+                       "ctrl_loss_tmo": (-1, 2**31 - 1), "fast_io_fail_tmo": (-1, 2**31 - 1),
+                       "io_timeout": (1, 86400), "admin_timeout": (1, 86400), "tos": (-1, 255),
+                       "rdma_ack_timeout": (-1, 31), "tls_identity_version": (0, 1),
+                       "id": (0, 1 << 20), "queues": (1, 4096), "depth": (1, 1024)},
+            "id-ns": {"namespace-id": (1, most32)},
+            "list-ns": {"namespace-id": (1, most32 - 1), "csi": (0, 255)},
+            "smart-log": {"namespace-id": (1, most32)},
+            "error-log": {"log-entries": (1, most32)},
+            "get-feature": {"feature-id": (1, 255), "namespace-id": (0, most32), "sel": (0, 8),
+                            "cdw11": (0, most32), "uuid-index": (0, 127),
+                            "data-len": (0, 1 << 20)},
+            "admin-passthru": {"opcode": (0, 255), "namespace-id": (0, most32),
+                               "data-len": (0, 1 << 20), "metadata-len": (0, 1 << 16),
+                               "prefill": (0, 255), "timeout": (0, most32),
+                               **{f"cdw{n}": (0, most32) for n in (2, 3, 10, 11, 12, 13, 14, 15)}},
+        }
+        for method, names in ranges.items():
+            for name, (least, most) in names.items():
+                for wrong in (least - 1, most + 1, 1.5, "1", True, [1], {}):
+                    self.refused(method, {**self.base(method), name: wrong},
+                                 f'^"{name}" must be a whole number from {least} to {most}$')
+        for wrong in ([0], [most32], [1, -1], ["1"], [1.5]):
+            self.refused("attach", {**self.address, "nsid": wrong},
+                         '^"nsid" must be a list of whole numbers from 1 to 4294967294$')
+        self.refused("id-ns", {"target": "nvublk0", "force": True, "namespace-id": most32},
+                     '"namespace-id" must be a whole number from 1 to 4294967294')
+        for name, wrong, least, most in (("io_timeout", 0, 1, 86400), ("ctrl_loss_tmo", -2, -1,
+                                                                       2**31 - 1)):
+            self.refused("set", {"target": "nvublk0", "policy": {name: wrong}},
+                         f'"{name}" must be a whole number from {least} to {most}')
+
+
 class Rounds(CliTest):
     """50 attach/detach rounds leave nothing behind."""
 

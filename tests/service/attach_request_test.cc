@@ -115,6 +115,8 @@ TEST(AttachRequest, SaysWhichParameterIsWrong) {
       {"traddr", std::string("a\0b", 3)},
       {"trsvcid", 4420},
       {"nr_io_queues", -1},
+      {"nr_io_queues", 0},
+      {"nr_io_queues", 65536},
       {"queue_size", 15},
       {"queue_size", 1025},
       {"keep_alive_tmo", 1e30},
@@ -126,16 +128,46 @@ TEST(AttachRequest, SaysWhichParameterIsWrong) {
       {"tos", 256},
       {"nsid", 1},
       {"nsid", Json::array({0})},
+      {"nsid", Json::array({1, 0xffffffff})},
+      {"nsid", Json::array({"1"})},
+      {"id", -1},
+      {"id", 1048577},
       {"frontend", "nbd"},
       {"depth", 0},
       {"depth", 18446744073709551615ULL},
       {"read_only", "yes"},
       {"queues", 1.5},
+      {"queues", 0},
+      {"queues", 4097},
   };
   for (const auto& [key, value] : cases) {
     Json params = minimal();
     params[key] = value;
     EXPECT_NE(refusal(params).find(key), std::string::npos) << key << ": " << refusal(params);
+  }
+}
+
+TEST(AttachRequest, SaysInWhichRangeANumberIs) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"nr_io_queues", "\"nr_io_queues\" must be a whole number from 1 to 65535"},
+      {"queue_size", "\"queue_size\" must be a whole number from 16 to 1024"},
+      {"nsid", "\"nsid\" must be a list of whole numbers from 1 to 4294967294"},
+      {"id", "\"id\" must be a whole number from 0 to 1048576"},
+      {"queues", "\"queues\" must be a whole number from 1 to 4096"},
+      {"depth", "\"depth\" must be a whole number from 1 to 1024"},
+      {"tos", "\"tos\" must be a whole number from -1 to 255"},
+  };
+  for (const auto& [key, text] : cases) {
+    Json params = minimal();
+    params[key] = -7;
+    EXPECT_EQ(refusal(params), text);
+  }
+}
+
+TEST(AttachRequest, WhatIsNotAskedForIsLeftOut) {
+  const Json params = AttachRequest::from_params(minimal())->to_params();
+  for (const char* key : {"id", "queues", "nr_io_queues"}) {
+    EXPECT_FALSE(params.contains(key)) << key;
   }
 }
 

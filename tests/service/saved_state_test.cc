@@ -93,6 +93,19 @@ TEST(SavedState, ComesBackAsItWas) {
   EXPECT_TRUE(attachment.devices[1].failed);
 }
 
+TEST(SavedState, TakesTheDefaultsThatEarlierDaemonsWrote) {
+  Json old = json();
+  Json& request = old["attachments"][0]["request"];
+  request["id"] = -1;
+  request["queues"] = 0;
+  request["nr_io_queues"] = 0;
+  const auto read = SavedState::from_text(old.dump());
+  ASSERT_TRUE(read.has_value()) << read.error().text;
+  EXPECT_EQ(read->to_text(), state().to_text());
+  request["queues"] = -1;
+  EXPECT_NE(refusal(old).find("queues"), std::string::npos);
+}
+
 TEST(SavedState, RefusesAnotherFormatByItsNumber) {
   Json other = json();
   other["format"] = 2;
