@@ -53,8 +53,9 @@ class Crash(CliTest):
                 self.socket.lstat().st_ino)
 
     def test_a_dry_run_changes_nothing(self):
-        self.assertEqual(self.nvublk("recover", "--dry-run", "-o", "json").json,
-                         {"devices": [], "orphans": [], "problems": []})
+        outcome = self.nvublk("recover", "--dry-run", "-o", "json")
+        self.learn_pid()
+        self.assertEqual(outcome.json, {"devices": [], "orphans": [], "problems": []})
         self.assertEqual(list(self.folder.iterdir()), [], "no daemon was started")
         target = self.target()
         daemon = self.start_daemon()
