@@ -175,7 +175,11 @@ Status start_daemon(const std::string& socket_path) {
     return std::unexpected(std::move(program.error()));
   }
   const std::string run_directory = run_directory_of(socket_path);
-  if (Status made = make_directories(socket_path, run_directory); !made) {
+  Status made = make_socket_directory(socket_path);
+  if (made) {
+    made = make_run_directory(run_directory);
+  }
+  if (!made) {
     return made;
   }
   int ends[2];

@@ -42,14 +42,25 @@ Result<LockFile> take_socket_lock(const std::string& socket_path) {
   return lock;
 }
 
+/// Makes the directory and locks it. kNotFound: it went away in between, with who had it before.
+Result<LockFile> try_run_directory(const std::string& run_directory, std::string& holder) {
+  if (Status made = make_run_directory(run_directory); !made) {
+    return std::unexpected(std::move(made.error()));
+  }
+  return LockFile::take(directory_lock_path_of(run_directory), holder);
+}
+
 /// Two daemons with one run directory would overwrite each other's state and mounts. Who replaces
 /// another, or follows one that was killed, can be here a moment before that has ended.
-Result<LockFile> take_directory_lock(const std::string& run_directory, Duration patience) {
+Result<LockFile> take_run_directory(const std::string& run_directory, Duration patience) {
   constexpr int kPauseMs = 20;
   const Instant deadline = Clock::now() + patience;
   while (true) {
     std::string holder;
-    auto lock = LockFile::take(directory_lock_path_of(run_directory), holder);
+    auto lock = try_run_directory(run_directory, holder);
+    if (!lock && lock.error().code == ErrorCode::kNotFound) {
+      continue;
+    }
     if (lock || lock.error().code != ErrorCode::kBusy) {
       return lock;
     }
@@ -121,7 +132,7 @@ Result<Instance> Instance::claim(const std::string& socket_path, const std::stri
   if (Status right = check_socket_path(socket_path); !right) {
     return std::unexpected(std::move(right.error()));
   }
-  if (Status made = make_directories(socket_path, run_directory); !made) {
+  if (Status made = make_socket_directory(socket_path); !made) {
     return std::unexpected(std::move(made.error()));
   }
   auto lock = take_socket_lock(socket_path);
@@ -131,7 +142,7 @@ Result<Instance> Instance::claim(const std::string& socket_path, const std::stri
   if (Status removed = remove_stale(socket_path); !removed) {
     return std::unexpected(std::move(removed.error()));
   }
-  auto directory_lock = take_directory_lock(run_directory, patience);
+  auto directory_lock = take_run_directory(run_directory, patience);
   if (!directory_lock) {
     return std::unexpected(std::move(directory_lock.error()));
   }

@@ -16,7 +16,7 @@ namespace nvublk::service {
 
 class Instance {
  public:
-  /// Makes the directories (make_directories()), takes the locks, and listens on `socket_path`
+  /// Makes the directories (run_directory.h), takes the locks, and listens on `socket_path`
   /// (mode 0600). Refused when another daemon serves it, or still has the run directory after
   /// `patience`; the text names its process.
   static Result<Instance> claim(const std::string& socket_path, const std::string& run_directory,

@@ -54,36 +54,28 @@ Status check_writable(const std::string& directory) {
   return fail_errno(errno, "cannot write to " + directory);
 }
 
-/// Whether it is for us to make the socket's directory.
-bool is_ours(const std::string& directory) {
-  return directory == run_directory_of(kDefaultSocket);
-}
-
 constexpr char kSocketOption[] = "--socket";
 constexpr char kRunDirOption[] = "--run-dir";
 
 }  // namespace
 
-Status make_directories(const std::string& socket_path, const std::string& run_directory) {
-  const std::string beside = parent_of(socket_path);
-  if (is_ours(beside)) {
-    if (Status made = make_directory(beside, kSocketOption); !made) {
-      return made;
-    }
-  } else if (!is_directory(beside)) {
-    return std::unexpected(missing(beside, kSocketOption));
-  }
+Status make_socket_directory(const std::string& socket_path) {
+  return make_directory(parent_of(socket_path), kSocketOption);
+}
+
+Status make_run_directory(const std::string& run_directory) {
   return make_directory(run_directory, kRunDirOption);
 }
 
 Status check_directories(const std::string& socket_path) {
   const std::string beside = parent_of(socket_path);
-  const bool exists = is_directory(beside);
-  if (!exists && !is_ours(beside)) {
-    return std::unexpected(missing(beside, kSocketOption));
+  if (!is_directory(beside)) {
+    const std::string above = parent_of(beside);
+    return is_directory(above) ? check_writable(above)
+                               : std::unexpected(missing(above, kSocketOption));
   }
   const std::string own = run_directory_of(socket_path);
-  Status writable = check_writable(exists ? beside : parent_of(beside));
+  Status writable = check_writable(beside);
   return writable && is_directory(own) ? check_writable(own) : writable;
 }
 

@@ -275,13 +275,13 @@ class DaemonLife(CliTest):
         self.assertEqual(advice(), {
             f"no permission to use {self.socket}; run it as root, such as with sudo\n"})
 
-    def test_no_directory_is_made_for_a_socket(self):
+    def test_no_tree_of_directories_is_made_for_a_socket(self):
         target = self.target()
         left = sorted(self.folder.iterdir())
-        nowhere = self.folder / "no" / "such" / "dir"
+        nowhere = self.folder / "no"
         for words in (["attach", *target.options()], ["recover"], ["list"]):
             self.must_fail(f"no directory {nowhere}; make it, or give another --socket", *words,
-                           socket=nowhere / "x.sock")
+                           socket=nowhere / "such" / "x.sock")
         self.assertEqual(sorted(self.folder.iterdir()), left)
 
     def test_a_peer_that_is_no_daemon_is_told(self):

@@ -119,7 +119,7 @@ class Holder {
 
 TEST_F(InstanceTest, WaitsForAPredecessorThatEnds) {
   const std::string directory = folder_ / "run";
-  for (const bool killed : {false, true}) {
+  for (const bool killed : {false, true, false, true, false, true}) {
     Holder holder(folder_ / "old.sock", directory);
     EXPECT_FALSE(Instance::claim(socket_, directory, milliseconds(1)).has_value());
     std::optional<Result<Instance>> claimed;
@@ -135,9 +135,9 @@ TEST_F(InstanceTest, WaitsForAPredecessorThatEnds) {
   }
 }
 
-TEST_F(InstanceTest, MakesNoDirectoryButItsOwn) {
-  const std::string nowhere = folder_ / "no/such";
-  const auto lost = Instance::claim(nowhere + "/x.sock", nowhere + "/x.sock.d");
+TEST_F(InstanceTest, MakesNoTreeOfDirectories) {
+  const std::string nowhere = folder_ / "no";
+  const auto lost = Instance::claim(nowhere + "/such/x.sock", nowhere + "/such/x.sock.d");
   ASSERT_FALSE(lost.has_value());
   EXPECT_EQ(lost.error().text,
             "there is no directory " + nowhere + "; make it, or give another --socket");
@@ -146,6 +146,12 @@ TEST_F(InstanceTest, MakesNoDirectoryButItsOwn) {
   EXPECT_EQ(astray.error().text,
             "there is no directory " + nowhere + "; make it, or give another --run-dir");
   EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+}
+
+TEST_F(InstanceTest, MakesTheDirectoryOfTheSocket) {
+  const std::string socket = folder_ / "second/x.sock";
+  const auto claimed = Instance::claim(socket, socket + ".d");
+  EXPECT_TRUE(claimed.has_value()) << claimed.error().text;
 }
 
 TEST_F(InstanceTest, ReplacesAStaleSocket) {
