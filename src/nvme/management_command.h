@@ -6,7 +6,10 @@
 
 #include <cstdint>
 
+#include "nvme/spec/firmware.h"
 #include "nvme/spec/reservation.h"
+#include "nvme/spec/sanitize.h"
+#include "nvme/spec/self_test.h"
 #include "nvme/spec/sqe.h"
 
 namespace nvublk::nvme::command {
@@ -24,13 +27,7 @@ struct FormatArguments {
 };
 spec::SubmissionEntry format(const FormatArguments& arguments);  ///< [Base 2.1 §5.1.10]
 
-/// SANACT. [Base 2.1 §5.1.22]
-enum class SanitizeAction : std::uint8_t {
-  kExitFailureMode = 1,
-  kBlockErase = 2,
-  kOverwrite = 3,
-  kCryptoErase = 4,
-};
+using spec::SanitizeAction;
 /// What Sanitize does. The overwrite's fields matter to that only. [Base 2.1 §5.1.22]
 struct SanitizeArguments {
   SanitizeAction action = SanitizeAction::kBlockErase;  ///< how user data goes
@@ -44,13 +41,7 @@ spec::SubmissionEntry sanitize(const SanitizeArguments& arguments);  ///< [Base 
 
 /// A piece of an image: both in bytes, multiples of 4. [Base 2.1 §5.1.9]
 spec::SubmissionEntry firmware_download(std::uint64_t offset_bytes, std::uint32_t length_bytes);
-/// CA: what becomes of the image that was downloaded, or of that in a slot. [Base 2.1 §5.1.8]
-enum class FirmwareAction : std::uint8_t {
-  kReplace = 0,
-  kReplaceAndActivateAtReset = 1,
-  kActivateAtReset = 2,
-  kReplaceAndActivateNow = 3,
-};
+using spec::FirmwareAction;
 /// `slot` 0 lets the controller choose, 1 to 7. [Base 2.1 §5.1.8]
 spec::SubmissionEntry firmware_commit(FirmwareAction action, std::uint8_t slot);
 
@@ -73,8 +64,7 @@ struct SecurityArguments {
 spec::SubmissionEntry security_send(const SecurityArguments& arguments);     ///< [Base 2.1 §5.1.24]
 spec::SubmissionEntry security_receive(const SecurityArguments& arguments);  ///< [Base 2.1 §5.1.23]
 
-/// STC: which test is begun, or that the one that runs is ended. [Base 2.1 §5.1.5]
-enum class SelfTest : std::uint8_t { kShort = 0x1, kExtended = 0x2, kAbort = 0xf };
+using spec::SelfTest;
 /// `nsid` 0: the controller only; kNsidBroadcast: all namespaces too. [Base 2.1 §5.1.5]
 spec::SubmissionEntry self_test(SelfTest which, std::uint32_t nsid);
 

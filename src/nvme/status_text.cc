@@ -208,6 +208,8 @@ constexpr Row kRows[] = {
      "the I/O command set is not valid"},
     {code_of(CommandStatus::kIdentifierUnavailable), "IDENTIFIER_UNAVAILABLE",
      "there are no more identifiers"},
+    {code_of(CommandStatus::kStreamAllocationFailed), "STREAM_RESOURCE_ALLOCATION_FAILED",
+     "the controller has no streams left"},
 
     {code_of(NvmStatusCode::kConflictingAttributes), "CONFLICTING_ATTRIBUTES",
      "the attributes of the command conflict"},

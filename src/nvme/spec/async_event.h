@@ -51,11 +51,19 @@ enum class AsyncNotice : std::uint8_t {
   kDiscoveryLogChanged = 0xf0,
 };
 
+/// Information of kCommandSet events. [Base 2.1 §5.1.2.1]
+enum class AsyncCommandSet : std::uint8_t {
+  kReservationLogAvailable = 0x00,
+  kSanitizeCompleted = 0x01,
+  kSanitizeCompletedDeallocated = 0x02,
+  kSanitizeMediaVerification = 0x03,
+};
+
 /// A decoded event. The event stays masked until its log page is read without RAE.
 struct AsyncEvent {
   /// What kind it is; decides what `information` means.
   AsyncEventType type = AsyncEventType::kError;
-  std::uint8_t information = 0;  ///< an AsyncError, AsyncHealth or AsyncNotice, by the type
+  std::uint8_t information = 0;  ///< an AsyncError, AsyncHealth, AsyncNotice or AsyncCommandSet
   std::uint8_t log_page = 0;     ///< the log page to read, which also clears the event
 
   /// Reads DW0 of the completion.

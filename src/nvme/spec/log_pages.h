@@ -184,6 +184,8 @@ struct CommandEffectsLog {
   static constexpr std::uint32_t kNamespaceCapabilityChange = 1u << 2;
   static constexpr std::uint32_t kNamespaceInventoryChange = 1u << 3;
   static constexpr std::uint32_t kControllerCapabilityChange = 1u << 4;
+  /// CSE 010b: no other command to any namespace may be outstanding.
+  static constexpr std::uint32_t kNoOtherCommands = 2u << 16;
   ///@}
 };
 

@@ -113,6 +113,7 @@ enum class CommandStatus : std::uint8_t {
   kCommandSetCombinationRejected = 0x2b,
   kInvalidCommandSet = 0x2c,
   kIdentifierUnavailable = 0x2d,
+  kStreamAllocationFailed = 0x7f,
 };
 
 /// Codes of type kCommandSpecific for commands of the NVM command set. [NVM 1.1 §3.1]
