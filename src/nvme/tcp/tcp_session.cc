@@ -15,6 +15,16 @@ constexpr std::size_t kAdminBufferBytes = 32 * 1024;
 constexpr std::size_t kIoBufferBytes = 256 * 1024;
 constexpr std::uint32_t kLargeReadBytes = 32 * 1024;
 
+// Commands of which the controller sends a structure of its own length, and no more, however much
+// was asked for. Whatever else reads has to fill its buffer. [Base 2.1 §5.1.6, §5.1.23, §7.8]
+bool may_be_short(const spec::SubmissionEntry& sqe, bool admin) {
+  if (admin) {
+    return sqe.admin_opcode() == spec::AdminOpcode::kDirectiveReceive ||
+           sqe.admin_opcode() == spec::AdminOpcode::kSecurityReceive;
+  }
+  return sqe.nvm_opcode() == spec::NvmOpcode::kReservationReport;
+}
+
 }  // namespace
 
 TcpSession::TcpSession(const QueueTransportOptions& options, RequestTable& requests,
@@ -45,6 +55,7 @@ void TcpSession::submit(Request& request) {
   command.active = true;
   command.direction = request.length_bytes > 0 ? request.sqe.direction() : DataDirection::kNone;
   command.length = request.length_bytes;
+  command.may_be_short = may_be_short(request.sqe, options_.qid == 0);
   command.received = 0;
   command.last_seen = false;
   command.digest_error = false;
@@ -163,7 +174,7 @@ bool TcpSession::on_response(const spec::CapsuleResp& pdu) {
     const std::uint32_t moved = reads    ? command->received
                                 : writes ? command->requested
                                          : command->length;
-    if (moved != command->length) {
+    if (moved != command->length && !(reads && command->may_be_short)) {
       return fault(PduFaultReason::kDataMissing, PduType::kCapsuleResp, cid, moved,
                    command->length);
     }
@@ -193,7 +204,8 @@ bool TcpSession::on_data_begin(const spec::C2hData& pdu) {
   if (end > command->length) {
     return fault(PduFaultReason::kDataRange, PduType::kC2hData, cid, end, command->length);
   }
-  if (pdu.ch.is_last() != (end == command->length)) {
+  const bool all = end == command->length;
+  if (pdu.ch.is_last() != all && !(pdu.ch.is_last() && command->may_be_short)) {
     return fault(PduFaultReason::kLastFlag, PduType::kC2hData, cid, end, command->length);
   }
   data_command_ = command;

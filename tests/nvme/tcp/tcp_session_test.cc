@@ -341,6 +341,28 @@ TEST_F(TcpSessionTest, LetsAFailedReadBeIncomplete) {
   EXPECT_EQ(completions_[0].status(), status);
 }
 
+// [Base 2.1 §7.8] The whole structure is transferred then, and nothing more.
+TEST_F(TcpSessionTest, LetsAStructureBeShorterThanItsBuffer) {
+  start();
+  spec::SubmissionEntry report;
+  report.opcode = static_cast<std::uint8_t>(spec::NvmOpcode::kReservationReport);
+  Bytes data(512, std::byte{0xee});
+  const std::uint16_t last = submit(report, data).cid;
+  const std::uint16_t success = submit(report, data).cid;
+  const std::uint16_t none = submit(report, data).cid;
+  build();
+  Bytes bytes = pdus_.data(last, 0, Bytes(32, std::byte{1}), spec::kPduLastPdu);
+  append(bytes, pdus_.response(last));
+  append(bytes,
+         pdus_.data(success, 0, Bytes(24, std::byte{1}), spec::kPduLastPdu | spec::kPduSuccess));
+  append(bytes, pdus_.response(none));
+  ASSERT_FALSE(receive(bytes));
+  ASSERT_EQ(completions_.size(), 3u);
+  for (const auto& entry : completions_) EXPECT_TRUE(entry.status().ok());
+  EXPECT_EQ(data[31], std::byte{1});
+  EXPECT_EQ(data[32], std::byte{0xee}) << "what was not sent stays";
+}
+
 TEST_F(TcpSessionTest, DeliversNothingAfterStop) {
   start();
   const std::uint16_t first = submit_flush().cid;
