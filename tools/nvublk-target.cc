@@ -136,6 +136,12 @@ void add_options(CLI::App& app, CommandLine& line) {
                  "CRDT1 to CRDT3, in units of 100 ms: what a fault's crd of 1 to 3 asks for")
       ->delimiter(',')
       ->allow_extra_args(false);
+  app.add_option("--sanitize-time", options.sanitize_time_ms,
+                 "how long a sanitize operation takes at least, in ms")
+      ->capture_default_str();
+  app.add_option("--self-test-time", options.self_test_time_ms,
+                 "how long a device self-test takes at least, in ms")
+      ->capture_default_str();
   app.add_flag("--no-hdr-digest", line.no_header_digest, "refuse header digests");
   app.add_flag("--no-data-digest", line.no_data_digest, "refuse data digests");
   app.add_flag("--sq-flow-control", line.sq_flow_control,
@@ -250,7 +256,7 @@ int main(int argc, char** argv) {
   ctl->add_option("path", line.control_path, "the socket given as --control")->required();
   ctl->add_option("method", line.method,
                   "stats, list, ns_add, ns_remove, ns_resize, referral_add, referral_remove, "
-                  "zone_fail, fault, clear_faults, drop or expire_keep_alive")
+                  "zone_fail, finish_operations, fault, clear_faults, drop or expire_keep_alive")
       ->required();
   ctl->add_option("params", line.params, "a JSON object");
   try {

@@ -12,7 +12,8 @@ using namespace nvme::spec;
 namespace {
 
 /// Asynchronous events that the target can send. [Base 2.1 §5.1.25]
-constexpr std::uint32_t kEventConfigBits = kAsyncSmartAll | kAsyncNamespaceAttribute;
+constexpr std::uint32_t kEventConfigBits =
+    kAsyncSmartAll | kAsyncNamespaceAttribute | kAsyncFirmwareActivation;
 /// Abort's DW0 bit 0: the command was not aborted. [Base 2.1 §5.1.1]
 constexpr std::uint32_t kNotAborted = 1;
 
@@ -21,18 +22,37 @@ constexpr std::uint32_t kChangeable = 1u << 2;
 
 }  // namespace
 
+// The admin commands that take data.
+std::optional<NvmeStatus> Queue::admit_admin(const Sqe& sqe) const {
+  const AdminOpcode opcode = sqe.admin_opcode();
+  if (opcode == AdminOpcode::kSetFeatures) return std::nullopt;
+  if (controller_->identity().discovery ||
+      (opcode != AdminOpcode::kFirmwareImageDownload && opcode != AdminOpcode::kSecuritySend &&
+       opcode != AdminOpcode::kDirectiveSend)) {
+    return NvmeStatus::make(GenericStatus::kInvalidOpcode, true);
+  }
+  if (const NvmeStatus status = subsystem_.sanitize().admit_admin(sqe); !status.ok()) {
+    return status;
+  }
+  return std::nullopt;
+}
+
 Reply Queue::execute_admin(const Sqe& sqe, Bytes data) {
   const AdminOpcode opcode = sqe.admin_opcode();
+  const bool discovery = controller_->identity().discovery;
+  if (!discovery) {
+    const NvmeStatus status = subsystem_.sanitize().admit_admin(sqe);
+    if (!status.ok()) return Reply::with_status(status);
+  }
   if (opcode == AdminOpcode::kIdentify) return identify(sqe);
   if (opcode == AdminOpcode::kGetLogPage) return get_log_page(sqe);
   if (opcode == AdminOpcode::kSetFeatures) return set_features(sqe, data);
   if (opcode == AdminOpcode::kGetFeatures) return get_features(sqe);
   if (opcode == AdminOpcode::kAsyncEventRequest) return async_event_request(sqe);
   if (opcode == AdminOpcode::kKeepAlive) return keep_alive();
-  if (opcode == AdminOpcode::kAbort && !controller_->identity().discovery) {
-    return abort(sqe);
-  }
-  return Reply::error(GenericStatus::kInvalidOpcode);
+  if (discovery) return Reply::error(GenericStatus::kInvalidOpcode);
+  if (opcode == AdminOpcode::kAbort) return abort(sqe);
+  return execute_management(sqe, data);
 }
 
 // What is being executed cannot be aborted, and nothing waits here but what is stuck or held.

@@ -118,6 +118,7 @@ NvmeStatus write_blocks(const Namespace& ns, const BlockRange& range,
                         const ProtectionControl& control, std::span<const std::uint8_t> wire) {
   const std::uint64_t offset = range.lba << ns.block_shift();
   int error = 0;
+  ns.set_written(true);
   if (ns.format().metadata_bytes == 0) {
     error = ns.storage().write(offset, wire.data(), wire.size());
   } else {

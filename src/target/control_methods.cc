@@ -44,6 +44,14 @@ constexpr std::array kCommands{
     admin_command("get_features", AdminOpcode::kGetFeatures),
     admin_command("async_event_request", AdminOpcode::kAsyncEventRequest),
     admin_command("keep_alive", AdminOpcode::kKeepAlive),
+    admin_command("sanitize", AdminOpcode::kSanitize),
+    admin_command("firmware_commit", AdminOpcode::kFirmwareCommit),
+    admin_command("firmware_download", AdminOpcode::kFirmwareImageDownload),
+    admin_command("device_self_test", AdminOpcode::kDeviceSelfTest),
+    admin_command("security_send", AdminOpcode::kSecuritySend),
+    admin_command("security_receive", AdminOpcode::kSecurityReceive),
+    admin_command("directive_send", AdminOpcode::kDirectiveSend),
+    admin_command("directive_receive", AdminOpcode::kDirectiveReceive),
     io_command("flush", NvmOpcode::kFlush),
     io_command("write", NvmOpcode::kWrite),
     io_command("read", NvmOpcode::kRead),
@@ -353,6 +361,11 @@ json fail_zone(Target& target, const Params& params) {
   return json::object();
 }
 
+json finish_operations(Target& target, const Params&) {
+  target.finish_operations();
+  return json::object();
+}
+
 json inject(Target& target, const Params& params) {
   target.inject(fault_of(params));
   return json::object();
@@ -394,6 +407,7 @@ constexpr std::array kMethods{
     Method{"referral_add", add_referral, {"traddr", "trsvcid"}},
     Method{"referral_remove", remove_referral, {"traddr", "trsvcid"}},
     Method{"zone_fail", fail_zone, {"nsid", "lba", "state"}},
+    Method{"finish_operations", finish_operations},
     Method{"fault",
            inject,
            {"kind", "queues", "opcode", "fctype", "count", "skip", "delay_ms", "at_byte", "sct",
@@ -412,7 +426,7 @@ json dispatch(Target& target, const json& request) {
     throw std::runtime_error(
         "there is no method \"" + name->get<std::string>() +
         "\"; there are stats, list, ns_add, ns_remove, ns_resize, referral_add, referral_remove, "
-        "zone_fail, fault, clear_faults, drop and expire_keep_alive");
+        "zone_fail, finish_operations, fault, clear_faults, drop and expire_keep_alive");
   }
   const Params params(request);
   params.check_names(method->parameters);

@@ -16,6 +16,30 @@ namespace {
 /// The log page of changed namespaces holds that many, and then only says "many".
 constexpr std::size_t kMostChanged = 1024;
 
+/// What an event is, and by which bit a host asks for it; 0: it gets it anyway.
+struct EventKind {
+  AsyncEvent event;
+  std::uint32_t wanted = 0;
+};
+
+constexpr EventKind notice(AsyncNotice which, LogPage page, std::uint32_t wanted) {
+  return {
+      {AsyncEventType::kNotice, static_cast<std::uint8_t>(which), static_cast<std::uint8_t>(page)},
+      wanted};
+}
+
+/// In the order of Controller::Event. [Base 2.1 §5.1.2.1]
+constexpr EventKind kEvents[] = {
+    notice(AsyncNotice::kNamespaceAttributeChanged, LogPage::kChangedNamespaceList,
+           kAsyncNamespaceAttribute),
+    notice(AsyncNotice::kDiscoveryLogChanged, LogPage::kDiscovery, kAsyncDiscoveryLog),
+    notice(AsyncNotice::kFirmwareActivationStarting, LogPage::kFirmwareSlot,
+           kAsyncFirmwareActivation),
+    {{AsyncEventType::kCommandSet, static_cast<std::uint8_t>(AsyncCommandSet::kSanitizeCompleted),
+      static_cast<std::uint8_t>(LogPage::kSanitizeStatus)},
+     0},
+};
+
 }  // namespace
 
 Controller::Controller(Identity identity, const Options& options, std::uint32_t kato_ms,
@@ -85,7 +109,8 @@ void Controller::write_cc(std::uint32_t value) {
     retry_delays_.store(false, std::memory_order_relaxed);
     event_config_ = 0;
     changed_.clear();
-    changed_overflow_ = change_pending_ = change_masked_ = false;
+    changed_overflow_ = false;
+    events_ = {};
   }
   csts_ &= ~(Csts::kShutdownOccurring | Csts::kShutdownComplete);
   if (next.shn() != ShutdownNotification::kNone) csts_ |= Csts::kShutdownComplete;
@@ -159,7 +184,7 @@ std::uint32_t Controller::event_config() const {
 void Controller::set_event_config(std::uint32_t config) {
   const std::lock_guard lock(mutex_);
   event_config_ = config;
-  report_event();
+  report_events();
 }
 
 void Controller::note_keep_alive() {
@@ -177,7 +202,7 @@ bool Controller::hold_event_request(std::uint16_t cid) {
   const std::lock_guard lock(mutex_);
   if (event_requests_.size() == kEventRequests) return false;
   event_requests_.push_back(cid);
-  report_event();
+  report_events();
   return true;
 }
 
@@ -188,19 +213,34 @@ void Controller::namespace_changed(std::uint32_t nsid) {
   } else {
     changed_.insert(nsid);
   }
-  change_pending_ = true;
-  report_event();
+  raise(kNamespaces);
 }
 
 void Controller::discovery_log_changed() {
   const std::lock_guard lock(mutex_);
-  change_pending_ = true;
-  report_event();
+  raise(kDiscoveryLog);
 }
 
-void Controller::discovery_log_read() {
+void Controller::firmware_activated() {
   const std::lock_guard lock(mutex_);
-  change_pending_ = change_masked_ = false;
+  raise(kFirmware);
+}
+
+void Controller::sanitize_completed() {
+  const std::lock_guard lock(mutex_);
+  raise(kSanitized);
+}
+
+void Controller::sanitize_begins() {
+  const std::lock_guard lock(mutex_);
+  events_[kSanitized] = {};
+}
+
+void Controller::log_read(LogPage page) {
+  const std::lock_guard lock(mutex_);
+  for (std::size_t i = 0; i < events_.size(); i++) {
+    if (kEvents[i].event.log_page == static_cast<std::uint8_t>(page)) events_[i] = {};
+  }
 }
 
 std::vector<std::uint32_t> Controller::changed_namespaces(bool retain) {
@@ -209,29 +249,27 @@ std::vector<std::uint32_t> Controller::changed_namespaces(bool retain) {
   if (changed_overflow_) list = {0xffffffff};
   if (!retain) {
     changed_.clear();
-    changed_overflow_ = change_pending_ = change_masked_ = false;
+    changed_overflow_ = false;
   }
   return list;
 }
 
-// What changes at a discovery controller is its log, at others the namespaces.
-void Controller::report_event() {
-  const std::uint32_t wanted = identity_.discovery ? kAsyncDiscoveryLog : kAsyncNamespaceAttribute;
-  if (!change_pending_ || change_masked_ || event_requests_.empty() ||
-      (event_config_ & wanted) == 0) {
-    return;
-  }
+void Controller::raise(Event event) {
+  events_[event].pending = true;
+  report_events();
+}
+
+void Controller::report_events() {
   const auto owner = queues_[0].lock();
   if (owner == nullptr) return;
-  const AsyncNotice notice = identity_.discovery ? AsyncNotice::kDiscoveryLogChanged
-                                                 : AsyncNotice::kNamespaceAttributeChanged;
-  const LogPage page = identity_.discovery ? LogPage::kDiscovery : LogPage::kChangedNamespaceList;
-  const AsyncEvent event{AsyncEventType::kNotice, static_cast<std::uint8_t>(notice),
-                         static_cast<std::uint8_t>(page)};
-  owner->complete_held(event_requests_.front(), event.encode(), NvmeStatus::success());
-  event_requests_.pop_front();
-  change_pending_ = false;
-  change_masked_ = true;
+  for (std::size_t i = 0; i < events_.size() && !event_requests_.empty(); i++) {
+    const EventKind& kind = kEvents[i];
+    const bool wanted = kind.wanted == 0 || (event_config_ & kind.wanted) != 0;
+    if (!events_[i].pending || events_[i].masked || !wanted) continue;
+    owner->complete_held(event_requests_.front(), kind.event.encode(), NvmeStatus::success());
+    event_requests_.pop_front();
+    events_[i] = {.pending = false, .masked = true};
+  }
 }
 
 void Controller::record_error(ErrorRecord record) {

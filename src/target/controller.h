@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "nvme/spec/log_pages.h"
 #include "nvme/spec/status.h"
 #include "target/options.h"
 #include "target/queue_owner.h"
@@ -102,9 +103,14 @@ class Controller {
   /// Holds a request until there is an event; false when too many are held.
   bool hold_event_request(std::uint16_t cid);
   void namespace_changed(std::uint32_t nsid);
+  /// Another firmware image runs, which needed no reset.
+  void firmware_activated();
+  /// The operation that this controller began has ended; or another one begins.
+  void sanitize_completed();
+  void sanitize_begins();
   void discovery_log_changed();
-  /// Lets the event come again.
-  void discovery_log_read();
+  /// The log page that goes with an event was read: lets it come again.
+  void log_read(nvme::spec::LogPage page);
   /// The changed namespaces, ascending; more than 1024 are one entry of FFFFFFFFh. Forgets them,
   /// and lets the event come again, unless `retain`.
   std::vector<std::uint32_t> changed_namespaces(bool retain);
@@ -117,8 +123,16 @@ class Controller {
  private:
   void write_cc(std::uint32_t value);
   std::uint64_t capabilities() const;
-  /// Completes a held request if there is an event to report. With mutex_ held.
-  void report_event();
+  /// What a host is told of when it asks; see kEvents in the source.
+  enum Event : std::uint8_t { kNamespaces, kDiscoveryLog, kFirmware, kSanitized, kEventCount };
+  struct EventState {
+    bool pending = false;  ///< to be reported
+    bool masked = false;   ///< reported, and the log page not read yet
+  };
+  // With mutex_ held.
+  void raise(Event event);
+  /// Completes held requests with the events that there are to report.
+  void report_events();
 
   const Identity identity_;
   const Options& options_;
@@ -139,8 +153,7 @@ class Controller {
   std::set<std::pair<std::uint16_t, std::uint16_t>> stuck_;  ///< queue and CID
   std::set<std::uint32_t> changed_;
   bool changed_overflow_ = false;
-  bool change_pending_ = false;  ///< to be reported
-  bool change_masked_ = false;   ///< reported, and the log page not read yet
+  std::array<EventState, kEventCount> events_;
   std::deque<ErrorRecord> errors_;
   std::uint64_t error_count_ = 0;
 };

@@ -10,7 +10,7 @@ namespace nvublk::target {
 
 namespace {
 
-constexpr std::array<std::pair<FaultKind, std::string_view>, 10> kNames{{
+constexpr std::array<std::pair<FaultKind, std::string_view>, 11> kNames{{
     {FaultKind::kDrop, "drop"},
     {FaultKind::kDelay, "delay"},
     {FaultKind::kStuck, "stuck"},
@@ -21,6 +21,7 @@ constexpr std::array<std::pair<FaultKind, std::string_view>, 10> kNames{{
     {FaultKind::kCorruptDataDigest, "corrupt_data_digest"},
     {FaultKind::kFatalStatus, "fatal_status"},
     {FaultKind::kWrongIdentity, "wrong_identity"},
+    {FaultKind::kSanitizeFails, "sanitize_fails"},
 }};
 
 bool of_commands(const Fault& fault) {

@@ -24,6 +24,7 @@ enum class FaultKind : std::uint8_t {
   kCorruptDataDigest,    ///< send wrong data digests
   kFatalStatus,          ///< CSTS.CFS is set, and nothing but properties is answered
   kWrongIdentity,        ///< namespaces are identified as others than they are
+  kSanitizeFails,        ///< a sanitize operation that begins fails at its end
 };
 
 enum class FaultQueues : std::uint8_t { kAny, kAdmin, kIo };

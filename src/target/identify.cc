@@ -56,6 +56,19 @@ void append_descriptor(std::vector<std::uint8_t>& list, NamespaceIdType type, By
   list.insert(list.end(), identifier.begin(), identifier.end());
 }
 
+/// Sanitize, firmware, self-tests, security and directives. [Base 2.1 §5.1.13.2.1]
+void set_management_fields(IdentifyController& id, const Options& options) {
+  id.oacs = std::uint16_t{0x35};
+  id.frmw = static_cast<std::uint8_t>(kFirmwareFirstSlotReadOnly | (Firmware::kSlots << 1) |
+                                      kFirmwareActivatesWithoutReset | kFirmwareDetectsOverlap);
+  id.fwug = Firmware::kGranularity;
+  const std::uint32_t minutes = options.self_test_time_ms / 60000 + 1;
+  id.edstt = static_cast<std::uint16_t>(std::min<std::uint32_t>(minutes, 0xffff));
+  id.dsto = kSelfTestOnePerSubsystem;
+  id.sanicap =
+      kSanitizeCryptoErase | kSanitizeBlockErase | kSanitizeOverwrite | kSanitizeMediaNotModified;
+}
+
 /// What host and controller need to know of each other over fabrics. [Base 2.1 §5.1.13.2.1]
 void set_fabrics_fields(IdentifyController& id, const Options& options, bool discovery) {
   const std::uint32_t in_capsule = discovery ? 0 : options.in_capsule_bytes;
@@ -121,7 +134,7 @@ Reply Queue::identify_controller() {
   IdentifyController id;
   fill_text(id.sn, options.serial, ' ');
   fill_text(id.mn, options.model, ' ');
-  fill_text(id.fr, "1", ' ');
+  fill_text(id.fr, subsystem_.firmware().revision(), ' ');
   id.cmic = 0x3;  // several ports, several controllers
   id.mdts = static_cast<std::uint8_t>(std::countr_zero(options.max_transfer_bytes / 4096));
   id.cntlid = controller_->identity().cntlid;
@@ -138,12 +151,12 @@ Reply Queue::identify_controller() {
     id.oaes = kAsyncDiscoveryLog;
     return whole(id);
   }
-  id.oaes = kAsyncNamespaceAttribute;
+  id.oaes = kAsyncNamespaceAttribute | kAsyncFirmwareActivation;
+  set_management_fields(id, options);
   id.crdt1 = options.retry_delays_100ms[0];
   id.crdt2 = options.retry_delays_100ms[1];
   id.crdt3 = options.retry_delays_100ms[2];
   id.acl = 3;
-  id.frmw = 0x3;  // one slot, read-only
   id.lpa |= 1u << 1;
   id.sqes = 0x66;
   id.cqes = 0x44;

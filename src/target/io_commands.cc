@@ -153,6 +153,14 @@ Reply Queue::execute_io(const Sqe& sqe, Bytes data) {
   }
 }
 
+Reply Queue::refuse_io(NvmeStatus status) {
+  Reply reply = Reply::with_status(status);
+  if (const auto first = std::move(fused_)) {
+    reply.first = std::make_shared<const std::pair<Sqe, NvmeStatus>>(first->sqe, status);
+  }
+  return reply;
+}
+
 // Compare and Write: the write is carried out only when the comparison went well. [NVM 1.1 §3.1]
 Reply Queue::execute_fused(const Sqe& sqe, Bytes data) {
   if (fused_ == nullptr) {
@@ -225,6 +233,12 @@ Reply Queue::write(const Sqe& sqe, Bytes data) {
     return Reply::with_status(status);
   }
   if (data.size() != range.length) return Reply::error(GenericStatus::kDataSglLengthInvalid);
+  if (const auto type = static_cast<std::uint8_t>((sqe.cdw12.get() >> 20) & 0xf); type != 0) {
+    const auto stream = static_cast<std::uint16_t>(sqe.cdw13.get() >> 16);
+    const NvmeStatus status = subsystem_.directives().admit_write(controller_->identity().hostid,
+                                                                  sqe.nsid.get(), type, stream);
+    if (!status.ok()) return Reply::with_status(status);
+  }
   const Namespace& ns = range.space();
   if (const NvmeStatus status = ns.admit_write(range.lba, range.blocks); !status.ok()) {
     return Reply::with_status(status);

@@ -16,11 +16,23 @@ namespace {
 
 constexpr LogPage kPages[] = {LogPage::kSupportedLogPages,    LogPage::kErrorInformation,
                               LogPage::kSmartHealth,          LogPage::kFirmwareSlot,
-                              LogPage::kChangedNamespaceList, LogPage::kCommandEffects};
-constexpr AdminOpcode kAdminCommands[] = {
-    AdminOpcode::kGetLogPage,  AdminOpcode::kIdentify,    AdminOpcode::kAbort,
-    AdminOpcode::kSetFeatures, AdminOpcode::kGetFeatures, AdminOpcode::kAsyncEventRequest,
-    AdminOpcode::kKeepAlive};
+                              LogPage::kChangedNamespaceList, LogPage::kCommandEffects,
+                              LogPage::kDeviceSelfTest,       LogPage::kSanitizeStatus};
+constexpr AdminOpcode kAdminCommands[] = {AdminOpcode::kGetLogPage,
+                                          AdminOpcode::kIdentify,
+                                          AdminOpcode::kAbort,
+                                          AdminOpcode::kSetFeatures,
+                                          AdminOpcode::kGetFeatures,
+                                          AdminOpcode::kAsyncEventRequest,
+                                          AdminOpcode::kKeepAlive,
+                                          AdminOpcode::kFirmwareCommit,
+                                          AdminOpcode::kFirmwareImageDownload,
+                                          AdminOpcode::kDeviceSelfTest,
+                                          AdminOpcode::kDirectiveSend,
+                                          AdminOpcode::kDirectiveReceive,
+                                          AdminOpcode::kSecuritySend,
+                                          AdminOpcode::kSecurityReceive,
+                                          AdminOpcode::kSanitize};
 constexpr NvmOpcode kReadingCommands[] = {NvmOpcode::kFlush,
                                           NvmOpcode::kRead,
                                           NvmOpcode::kCompare,
@@ -52,6 +64,11 @@ std::vector<std::uint8_t> command_effects() {
   for (const AdminOpcode opcode : kAdminCommands) {
     log.admin[static_cast<std::size_t>(opcode)] = CommandEffectsLog::kSupported;
   }
+  log.admin[static_cast<std::size_t>(AdminOpcode::kFirmwareCommit)] =
+      CommandEffectsLog::kSupported | CommandEffectsLog::kControllerCapabilityChange;
+  log.admin[static_cast<std::size_t>(AdminOpcode::kSanitize)] =
+      CommandEffectsLog::kSupported | CommandEffectsLog::kBlockContentChange |
+      CommandEffectsLog::kNoOtherCommands;
   for (const NvmOpcode opcode : kReadingCommands) {
     log.io[static_cast<std::size_t>(opcode)] = CommandEffectsLog::kSupported;
   }
@@ -59,13 +76,6 @@ std::vector<std::uint8_t> command_effects() {
     log.io[static_cast<std::size_t>(opcode)] =
         CommandEffectsLog::kSupported | CommandEffectsLog::kBlockContentChange;
   }
-  return bytes_of(log);
-}
-
-std::vector<std::uint8_t> firmware_slots() {
-  FirmwareSlotLog log;
-  log.afi = 1;
-  fill_text(log.revision[0], "1", ' ');
   return bytes_of(log);
 }
 
@@ -105,16 +115,20 @@ Reply Queue::get_log_page(const Sqe& sqe) {
 
 std::optional<std::vector<std::uint8_t>> Queue::log_page(std::uint8_t lid, bool retain) {
   const auto page = static_cast<LogPage>(lid);
+  // Before it is read: what changes meanwhile is an event again.
+  if (!retain) controller_->log_read(page);
   if (controller_->identity().discovery) {
     if (page != LogPage::kDiscovery) return std::nullopt;
-    // Before it is read: what changes meanwhile is an event again.
-    if (!retain) controller_->discovery_log_read();
     return discovery_log();
   }
   if (page == LogPage::kSupportedLogPages) return supported_pages();
   if (page == LogPage::kErrorInformation) return error_log();
   if (page == LogPage::kSmartHealth) return smart_log();
-  if (page == LogPage::kFirmwareSlot) return firmware_slots();
+  if (page == LogPage::kFirmwareSlot) return bytes_of(subsystem_.firmware().log());
+  if (page == LogPage::kDeviceSelfTest) return bytes_of(subsystem_.self_tests().log());
+  if (page == LogPage::kSanitizeStatus) {
+    return bytes_of(subsystem_.sanitize().log(*subsystem_.namespaces().list()));
+  }
   if (page == LogPage::kChangedNamespaceList) {
     return changed_namespace_log(controller_->changed_namespaces(retain));
   }
@@ -124,6 +138,7 @@ std::optional<std::vector<std::uint8_t>> Queue::log_page(std::uint8_t lid, bool 
 
 std::vector<std::uint8_t> Queue::error_log() {
   std::vector<std::uint8_t> log;
+  const bool sanitizing = subsystem_.sanitize().in_progress();
   for (const ErrorRecord& record : controller_->errors()) {
     ErrorLogEntry entry;
     entry.error_count = record.number;
@@ -131,7 +146,8 @@ std::vector<std::uint8_t> Queue::error_log() {
     entry.cid = record.cid;
     entry.status_field = static_cast<std::uint16_t>(record.status.bits() << 1);
     entry.parameter_error_location = std::uint16_t{0xffff};
-    entry.lba = record.lba;
+    // It could tell of user data. [NVM 1.1 §5.12]
+    if (!sanitizing) entry.lba = record.lba;
     entry.nsid = record.nsid;
     entry.trtype = static_cast<std::uint8_t>(TransportTypeCode::kTcp);
     entry.csi = record.csi;
@@ -155,6 +171,7 @@ std::vector<std::uint8_t> Queue::smart_log() {
   log.host_read_commands.low_part = stats.io_commands[static_cast<std::size_t>(NvmOpcode::kRead)];
   log.host_write_commands.low_part = stats.io_commands[static_cast<std::size_t>(NvmOpcode::kWrite)];
   log.error_log_entries.low_part = controller_->error_count();
+  log.power_on_hours.low_part = subsystem_.power_on_hours();
   return bytes_of(log);
 }
 

@@ -65,6 +65,7 @@ Result<std::shared_ptr<Namespace>> Namespace::create(const NamespaceOptions& opt
   result->block_shift_ = static_cast<unsigned>(std::countr_zero(options.block_size));
   result->read_only_ = options.read_only;
   result->in_memory_ = options.path.empty();
+  result->written_ = !result->in_memory_;
   result->storage_ = std::move(storage);
   result->size_blocks_ = size / options.block_size;
   if (auto set = result->set_format(options); !set) return std::unexpected(set.error());

@@ -60,6 +60,13 @@ class Namespace {
   }
   Reservations& reservations() const { return *reservations_; }
   BadBlocks& bad_blocks() const { return *bad_blocks_; }
+  /// Whether it may have user data: blocks were written, or were there before the target.
+  bool written() const { return written_.load(std::memory_order_relaxed); }
+  void set_written(bool written) const {
+    if (written_.load(std::memory_order_relaxed) != written) {
+      written_.store(written, std::memory_order_relaxed);
+    }
+  }
 
   /// Whether `count` blocks from `lba` exist.
   bool contains(std::uint64_t lba, std::uint64_t count) const {
@@ -86,6 +93,7 @@ class Namespace {
   std::unique_ptr<Zones> zones_;
   std::unique_ptr<Reservations> reservations_ = std::make_unique<Reservations>();
   std::unique_ptr<BadBlocks> bad_blocks_ = std::make_unique<BadBlocks>();
+  mutable std::atomic<bool> written_{false};
   std::atomic<std::uint64_t> size_blocks_{0};
 };
 

@@ -76,6 +76,8 @@ struct Options {
   bool success_flag = true;             ///< save the response capsule where that is allowed
   std::array<std::uint16_t, 3> retry_delays_100ms{};  ///< CRDT1 to CRDT3; 0: none
   std::uint16_t enable_timeout_ms = 15000;            ///< CAP.TO, in units of 500 ms on the wire
+  std::uint32_t sanitize_time_ms = 0;                 ///< a sanitize operation is not done sooner
+  std::uint32_t self_test_time_ms = 0;                ///< the same of a device self-test
 
   /// Whether these options fit together and the specifications' limits.
   Status check() const;

@@ -103,11 +103,8 @@ std::optional<NvmeStatus> Queue::admit(const Sqe& sqe) {
   if (sqe.sgl().length.get() > subsystem_.options().max_transfer_bytes) {
     return NvmeStatus::make(GenericStatus::kInvalidField, true);
   }
-  // No admin command of ours but Set Features takes data.
-  if (is_admin()) {
-    if (sqe.admin_opcode() == AdminOpcode::kSetFeatures) return std::nullopt;
-    return NvmeStatus::make(GenericStatus::kInvalidOpcode, true);
-  }
+  if (is_admin()) return admit_admin(sqe);
+  if (const NvmeStatus status = subsystem_.sanitize().admit_io(); !status.ok()) return status;
   return admit_io(sqe);
 }
 
@@ -125,6 +122,9 @@ Reply Queue::execute(const Sqe& sqe, Bytes data) {
     return Reply::error(GenericStatus::kInvalidField);
   }
   if (is_admin()) return execute_admin(sqe, data);
+  if (const NvmeStatus status = subsystem_.sanitize().admit_io(); !status.ok()) {
+    return refuse_io(status);
+  }
   return sqe.fuse() != Fuse::kNormal || fused_ != nullptr ? execute_fused(sqe, data)
                                                           : execute_io(sqe, data);
 }
@@ -288,8 +288,10 @@ Reply Queue::property_get(const Sqe& sqe) {
 
 Reply Queue::property_set(const Sqe& sqe) {
   const auto command = submission_entry_as<PropertySetCommand>(sqe);
+  const bool was_ready = controller_->ready();
   const bool written = controller_->write_property(
       command.ofst.get(), command.size() == PropertySize::k8Bytes, command.value.get());
+  if (was_ready && !controller_->ready()) subsystem_.controller_reset(*controller_);
   return written ? Reply::success() : Reply::error(GenericStatus::kInvalidField);
 }
 

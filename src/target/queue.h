@@ -80,12 +80,23 @@ class Queue {
   Reply property_set(const Sqe& sqe);
 
   // admin_commands.cc
+  std::optional<NvmeStatus> admit_admin(const Sqe& sqe) const;
   Reply execute_admin(const Sqe& sqe, Bytes data);
   Reply set_features(const Sqe& sqe, Bytes data);
   Reply abort(const Sqe& sqe);
   Reply get_features(const Sqe& sqe);
   Reply async_event_request(const Sqe& sqe);
   Reply keep_alive();
+
+  // management_commands.cc
+  Reply execute_management(const Sqe& sqe, Bytes data);
+  Reply sanitize(const Sqe& sqe);
+  Reply firmware_download(const Sqe& sqe, Bytes data);
+  Reply firmware_commit(const Sqe& sqe);
+  Reply device_self_test(const Sqe& sqe);
+  Reply security_receive(const Sqe& sqe);
+  Reply directive_receive(const Sqe& sqe);
+  Reply directive_send(const Sqe& sqe);
 
   // identify.cc
   Reply identify(const Sqe& sqe);
@@ -123,6 +134,8 @@ class Queue {
   /// The blocks that a command names, or why there are none.
   NvmeStatus locate(const Sqe& sqe, bool transfers_data, Range& range);
   Reply execute_io(const Sqe& sqe, Bytes data);
+  /// Ends an I/O command, and the fused one that waits for it, unexecuted.
+  Reply refuse_io(NvmeStatus status);
   Reply execute_fused(const Sqe& sqe, Bytes data);
   /// After a write that went well: makes it durable if it has to be.
   Reply finish_write(const Sqe& sqe, const Namespace& ns, const BlockRange& range,

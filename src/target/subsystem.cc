@@ -22,7 +22,10 @@ Result<std::uint32_t> Subsystem::add_namespace(const NamespaceOptions& options) 
 
 Status Subsystem::remove_namespace(std::uint32_t nsid) {
   auto removed = namespaces_.remove(nsid);
-  if (removed) announce(nsid);
+  if (!removed) return removed;
+  self_tests_.namespace_removed(nsid);
+  directives_.namespace_removed(nsid);
+  announce(nsid);
   return removed;
 }
 
@@ -118,6 +121,74 @@ void Subsystem::remove_controller(std::uint16_t cntlid) {
     controllers_.erase(found);
   }
   controller->close_queues(true);
+  controller_reset(*controller);
+}
+
+void Subsystem::controller_reset(const Controller& controller) {
+  const Controller::Identity& identity = controller.identity();
+  if (identity.discovery) return;
+  firmware_.controller_reset();
+  self_tests_.controller_reset(identity.cntlid);
+  // [Base 2.1 §8.1.8.2.2.1] Another controller of the host keeps its directives.
+  const auto all = controllers();
+  const bool others = std::ranges::any_of(all, [&](const auto& each) {
+    return each.get() != &controller && each->ready() && !each->identity().discovery &&
+           each->identity().hostid == identity.hostid;
+  });
+  if (!others) directives_.host_gone(identity.hostid);
+}
+
+NvmeStatus Subsystem::begin_sanitize(const std::shared_ptr<Controller>& controller,
+                                     std::uint32_t cdw10, std::uint32_t pattern) {
+  using namespace nvme::spec;
+  Sanitize::Request request;
+  request.command = SanitizeCommand::decode(cdw10);
+  request.cdw10 = cdw10;
+  request.pattern = pattern;
+  request.namespaces = namespaces_.list();
+  request.least = std::chrono::milliseconds(options_.sanitize_time_ms);
+  // Only the controller that was asked reports it. [Base 2.1 §8.1.24.2]
+  request.completed = [weak = std::weak_ptr(controller)] {
+    if (const auto asked = weak.lock()) asked->sanitize_completed();
+  };
+  if (const auto wrong = sanitize_.check(request.command, *request.namespaces); !wrong.ok()) {
+    return wrong;
+  }
+  if (firmware_.activation_pending()) {
+    return NvmeStatus::make(CommandStatus::kFirmwareNeedsControllerReset, true);
+  }
+  request.fails = faults_.take(FaultKind::kSanitizeFails, true);
+  self_tests_.abort(SelfTestOutcome::kAbortedBySanitize);
+  directives_.close_streams();
+  for (const auto& each : controllers()) each->sanitize_begins();
+  return sanitize_.begin(background_, std::move(request));
+}
+
+NvmeStatus Subsystem::begin_self_test(nvme::spec::SelfTest test, std::uint16_t cntlid,
+                                      NamespaceList namespaces) {
+  SelfTests::Request request;
+  request.test = test;
+  request.cntlid = cntlid;
+  request.namespaces = std::move(namespaces);
+  request.least = std::chrono::milliseconds(options_.self_test_time_ms);
+  request.power_on_hours = [this] { return power_on_hours(); };
+  return self_tests_.begin(background_, std::move(request));
+}
+
+void Subsystem::hurry_operations() {
+  sanitize_.hurry();
+  self_tests_.hurry();
+}
+
+void Subsystem::announce_firmware() {
+  for (const auto& controller : controllers()) {
+    if (!controller->identity().discovery) controller->firmware_activated();
+  }
+}
+
+std::uint64_t Subsystem::power_on_hours() const {
+  const auto spent = Operation::Clock::now() - started_;
+  return static_cast<std::uint64_t>(std::chrono::floor<std::chrono::hours>(spent).count());
 }
 
 std::vector<std::shared_ptr<Controller>> Subsystem::controllers() const {

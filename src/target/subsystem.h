@@ -14,9 +14,14 @@
 
 #include "engine/error.h"
 #include "target/controller.h"
+#include "target/directives.h"
 #include "target/faults.h"
+#include "target/firmware.h"
 #include "target/namespace.h"
+#include "target/operation.h"
 #include "target/options.h"
+#include "target/sanitize.h"
+#include "target/self_test.h"
 #include "target/stats.h"
 #include "target/tls_server.h"
 
@@ -59,6 +64,26 @@ class Subsystem {
   void remove_controller(std::uint16_t cntlid);
   std::vector<std::shared_ptr<Controller>> controllers() const;
 
+  Firmware& firmware() { return firmware_; }
+  Directives& directives() { return directives_; }
+  Sanitize& sanitize() { return sanitize_; }
+  SelfTests& self_tests() { return self_tests_; }
+  /// What `controller` asked for by Sanitize. [Base 2.1 §8.1.24.4]
+  NvmeStatus begin_sanitize(const std::shared_ptr<Controller>& controller, std::uint32_t cdw10,
+                            std::uint32_t pattern);
+  NvmeStatus begin_self_test(nvme::spec::SelfTest test, std::uint16_t cntlid,
+                             NamespaceList namespaces);
+  /// Has sanitize operations and self-tests that run take no longer than their work does.
+  void hurry_operations();
+  /// Another firmware image runs: tells hosts.
+  void announce_firmware();
+  /// A Controller Level Reset, by CC.EN or with the connection.
+  void controller_reset(const Controller& controller);
+  std::uint64_t power_on_hours() const;
+
+  /// How operations get onto the workers; set once, before there are connections.
+  void set_background(Background background) { background_ = std::move(background); }
+
   /// Where the target really listens; set once, before there are connections.
   void set_listening(std::vector<ListenAddress> addresses) { listening_ = std::move(addresses); }
   const std::vector<ListenAddress>& listening() const { return listening_; }
@@ -75,6 +100,12 @@ class Subsystem {
   std::optional<TlsServer> tls_;
   NamespaceTable namespaces_;
   FaultTable faults_;
+  Firmware firmware_;
+  Directives directives_;
+  Sanitize sanitize_;
+  SelfTests self_tests_;
+  Background background_;
+  const Operation::Clock::time_point started_ = Operation::Clock::now();
   std::vector<ListenAddress> listening_;
   std::function<Stats()> stats_source_;
   mutable std::mutex mutex_;

@@ -1,5 +1,6 @@
 #include "target/target.h"
 
+#include <atomic>
 #include <future>
 
 #include <sys/epoll.h>
@@ -26,6 +27,27 @@ struct Target::Impl {
     for (const auto& worker : workers) stats.add(worker->stats());
     stats.controllers = subsystem.controllers().size();
     return stats;
+  }
+
+  void run_later(std::chrono::milliseconds delay, Background::Task task) {
+    Worker& first = *workers.front();
+    first.post([&first, delay, task = std::move(task)]() mutable {
+      if (delay.count() == 0) {
+        task();
+      } else {
+        first.after(delay, std::move(task));
+      }
+    });
+  }
+
+  /// Each worker executes one command at a time, so that it is at none when it gets to this.
+  void run_after_commands(Background::Task task) {
+    const auto left = std::make_shared<std::atomic<std::size_t>>(workers.size());
+    for (const auto& worker : workers) {
+      worker->post([left, task] {
+        if (--*left == 0) task();
+      });
+    }
   }
 
   /// Runs `visit` for the open connections of all workers, on their workers, and adds up.
@@ -60,6 +82,9 @@ Status Target::start() {
     }
   }
   impl_->subsystem.set_stats_source([impl = impl_.get()] { return impl->sum(); });
+  impl_->subsystem.set_background(
+      {[impl = impl_.get()](auto delay, auto task) { impl->run_later(delay, std::move(task)); },
+       [impl = impl_.get()](auto task) { impl->run_after_commands(std::move(task)); }});
   for (unsigned i = 0; i < options.threads; i++) {
     impl_->workers.push_back(std::make_unique<Worker>(impl_->subsystem.namespaces()));
   }
@@ -158,6 +183,10 @@ Status Target::fail_zone(std::uint32_t nsid, std::uint64_t lba, bool offline) {
                                           " in namespace " + std::to_string(nsid));
   }
   return {};
+}
+
+void Target::finish_operations() {
+  impl_->subsystem.hurry_operations();
 }
 
 void Target::inject(const Fault& fault) {

@@ -83,6 +83,9 @@ class Target {
   /// Makes the zone with this block read-only, or takes it offline, as if its media had failed.
   Status fail_zone(std::uint32_t nsid, std::uint64_t lba, bool offline);
 
+  /// Has sanitize operations and self-tests that run take no longer than their work does.
+  void finish_operations();
+
   void inject(const Fault& fault);
   void clear_faults();
   std::vector<Fault> faults() const;
