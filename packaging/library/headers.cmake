@@ -10,6 +10,7 @@ set(NVUBLK_PUBLIC_HEADERS
   nvme/command.h
   nvme/controller.h
   nvme/discovery_log.h
+  nvme/firmware_update.h
   nvme/initiator.h
   nvme/io_queue_pair.h
   nvme/management_command.h

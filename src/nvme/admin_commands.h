@@ -23,8 +23,9 @@ struct AdminCommand {
   /// one made here when there was no answer.
   using Done = std::function<void(spec::NvmeStatus status, const spec::CompletionEntry& entry)>;
 
-  spec::SubmissionEntry sqe;    ///< complete but for the CID and the data pointer
-  std::span<std::byte> data{};  ///< in or out, as the opcode says; empty: none
+  spec::SubmissionEntry sqe;  ///< complete but for the CID and the data pointer
+  /// In or out, as the opcode says; empty: none. What a controller does not send stays as it was.
+  std::span<std::byte> data{};
   /// Past it the admin queue is closed; zero: it may take for ever.
   Duration timeout = Duration::zero();
   void* tag = nullptr;  ///< what abort() looks for

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "nvme/spec/log_pages.h"
+#include "nvme/spec/sanitize.h"
 
 namespace nvublk::nvme {
 
@@ -67,6 +68,40 @@ std::string notice_text(std::uint8_t information) {
   }
 }
 
+std::string sanitize_text(std::span<const std::byte> log) {
+  spec::SanitizeStatusLog status;
+  if (log.size() < sizeof(status)) {
+    return "a sanitize operation has ended";
+  }
+  std::memcpy(static_cast<void*>(&status), log.data(), sizeof(status));
+  switch (status.status()) {
+    case spec::SanitizeStatus::kSucceeded:
+      return "a sanitize operation has ended: all user data is erased";
+    case spec::SanitizeStatus::kUnexpectedlyDeallocated:
+      return "a sanitize operation has ended: all user data is erased, and all blocks are "
+             "deallocated, although that was not wanted";
+    case spec::SanitizeStatus::kFailed:
+      return "a sanitize operation has failed; it refuses commands until another one succeeds or "
+             "the failure mode is left";
+    default:
+      return "a sanitize operation has ended (status " +
+             std::to_string(static_cast<unsigned>(status.status())) + ")";
+  }
+}
+
+std::string command_set_text(std::uint8_t information, std::span<const std::byte> log) {
+  switch (static_cast<spec::AsyncCommandSet>(information)) {
+    case spec::AsyncCommandSet::kReservationLogAvailable:
+      return "a reservation changed";
+    case spec::AsyncCommandSet::kSanitizeCompleted:
+    case spec::AsyncCommandSet::kSanitizeCompletedDeallocated:
+      return sanitize_text(log);
+    case spec::AsyncCommandSet::kSanitizeMediaVerification:
+      return "a sanitize operation has erased all user data; the media can be verified";
+  }
+  return "an event of its command set (information " + std::to_string(information) + ")";
+}
+
 }  // namespace
 
 std::string async_event_text(const spec::AsyncEvent& event, std::span<const std::byte> log) {
@@ -77,6 +112,8 @@ std::string async_event_text(const spec::AsyncEvent& event, std::span<const std:
       return health_text(event.information, log);
     case spec::AsyncEventType::kNotice:
       return notice_text(event.information);
+    case spec::AsyncEventType::kCommandSet:
+      return command_set_text(event.information, log);
     default:
       return "an asynchronous event of type " + std::to_string(static_cast<unsigned>(event.type)) +
              ", information " + std::to_string(event.information) + ", log page " +

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "nvme/spec/directive.h"
 #include "nvme/spec/firmware.h"
 #include "nvme/spec/reservation.h"
 #include "nvme/spec/sanitize.h"

@@ -2,13 +2,16 @@
 
 // Hosts with namespace commands over TCP, against nvublk-target in this process.
 
+#include <cerrno>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "nvme/command.h"
 #include "nvme/initiator.h"
 #include "nvme/namespace_io.h"
 #include "nvme/transport_factory.h"
@@ -49,6 +52,35 @@ struct Host {
     finish(ended);
     return ended;
   }
+  /// Sends an admin command and polls until it has ended.
+  Ended admin(const spec::SubmissionEntry& sqe, std::span<std::byte> data = {}) {
+    Ended ended;
+    AdminCommand command;
+    command.sqe = sqe;
+    command.data = data;
+    command.done = [&ended](spec::NvmeStatus status, const spec::CompletionEntry& entry) {
+      Ended::record(&ended, status, entry);
+    };
+    EXPECT_EQ(controller->admin().submit(std::move(command)), 0);
+    EXPECT_TRUE(admin_until([&ended] { return ended.done; }));
+    return ended;
+  }
+  /// Polls the admin queue until `ready`; false when that takes too long.
+  bool admin_until(const std::function<bool()>& ready) {
+    const Instant limit = Clock::now() + seconds(30);
+    while (!ready() && Clock::now() < limit) controller->process_admin_completions();
+    return ready();
+  }
+  /// A log page, as the structure that it is.
+  template <typename Log>
+  Log log(spec::LogPage page) {
+    Log log;
+    const auto bytes = std::as_writable_bytes(std::span(&log, 1));
+    const Ended ended =
+        admin(command::get_log_page({.page = page, .length_bytes = sizeof(log)}), bytes);
+    EXPECT_EQ(ended.status, spec::NvmeStatus{});
+    return log;
+  }
   void finish(Ended& ended) {
     const Instant limit = Clock::now() + seconds(30);
     while (!ended.done && queue->process_completions() >= 0 && Clock::now() < limit) {
@@ -87,7 +119,7 @@ class CommandsTest : public testing::Test {
   }
 
   /// Host number `number` attaches; 0 to 255.
-  Host& attach(std::uint8_t number) {
+  Host& attach(std::uint8_t number, ControllerListener* listener = nullptr) {
     Host& host = *hosts_.emplace_back(std::make_unique<Host>());
     ControllerOptions defaults;
     defaults.host.nqn = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-0000000000" +
@@ -101,9 +133,17 @@ class CommandsTest : public testing::Test {
     id.trsvcid = std::to_string(target_->port());
     id.subnqn = target_->options().subnqn;
     EXPECT_TRUE(id.complete());
-    const Result<Controller*> controller = host.initiator->connect(id);
-    EXPECT_TRUE(controller) << (controller ? "" : controller.error().text);
-    host.controller = *controller;
+    ProbeCallbacks callbacks;
+    callbacks.listener = listener;
+    callbacks.attach = [&host](const TransportId&, Controller& controller,
+                               const ControllerOptions&) { host.controller = &controller; };
+    callbacks.attach_fail = [](const TransportId&, const Error& error) {
+      ADD_FAILURE() << error.text;
+    };
+    auto context = host.initiator->connect_async(id, defaults, std::move(callbacks));
+    EXPECT_TRUE(context) << (context ? "" : context.error().text);
+    while ((*context)->poll() == -EAGAIN) {
+    }
     auto queue = host.controller->allocate_io_queue_pair();
     EXPECT_TRUE(queue) << (queue ? "" : queue.error().text);
     host.queue = std::move(*queue);
