@@ -5,7 +5,7 @@ import json
 import unittest
 from pathlib import Path
 
-from harness import HOSTNQN, PROGRAMS, SUBNQN, CliTest, run, run_tests
+from harness import HOSTNQN, PROGRAMS, SUBNQN, CliTest, run, run_tests, wait_until
 
 PASSTHROUGH = ("admin-passthru", "nvublk0", "--opcode=6", "--cdw10=1", "--data-len=4096")
 
@@ -83,6 +83,40 @@ class Verbs(CliTest):
         self.show("io-passthru", "nvublk0n2", "-O", "1", count, "-w", "-i", given)
         self.show("io-passthru", "nvublk0n2", "-O", "2", count, "-r", "-l", str(most), "-i", back)
         self.assertEqual(back.read_bytes(), wanted)
+
+    def admin(self, opcode, *words):
+        return self.show("admin-passthru", "nvublk0", f"--opcode={opcode}", *words)
+
+    def log_page(self, page, length):
+        path = self.folder / "log"
+        self.admin(2, "-n", "0xffffffff", f"--cdw10={page | (length // 4 - 1) << 16}",
+                   f"--data-len={length}", "-r", "-i", path)
+        return path.read_bytes()
+
+    def test_firmware_is_updated_by_passthrough(self):
+        image = self.folder / "image"
+        image.write_bytes(b"NVUBLKFW" + b"2.0     " + (32).to_bytes(16, "little"))
+        self.admin(0x11, "--cdw10=7", "--data-len=32", "-w", "-i", image)
+        self.admin(0x10, f"--cdw10={2 | 3 << 3}")
+        self.assertEqual(self.ask("id-ctrl", "nvublk0")["fr"].strip(), "2.0")
+        log = self.log_page(3, 512)
+        self.assertEqual((log[0], log[8:24]), (2, b"1       2.0     "))
+        self.must_fail("INVALID_FIRMWARE_SLOT", "admin-passthru", "nvublk0", "--opcode=0x10",
+                       f"--cdw10={7 | 2 << 3}")
+
+    def test_a_sanitize_operation_erases_and_a_self_test_passes(self):
+        block, back = self.folder / "block", self.folder / "back"
+        block.write_bytes(b"precious" * 512)
+        self.show("io-passthru", "nvublk0n1", "-O", "1", "-l", "4096", "-w", "-i", block)
+        self.admin(0x84, "--cdw10=2")
+        wait_until(lambda: self.log_page(0x81, 512)[2] & 7 == 1, "the end of the operation")
+        self.show("io-passthru", "nvublk0n1", "-O", "2", "-l", "4096", "-r", "-i", back)
+        self.assertEqual(back.read_bytes(), bytes(4096))
+        self.admin(0x14, "-n", "1", "--cdw10=2")
+        wait_until(lambda: self.log_page(6, 564)[0] == 0, "the end of the self-test")
+        self.assertEqual(self.log_page(6, 564)[4], 0x20)  # extended, passed
+        self.must_fail("INVALID_FIELD", "admin-passthru", "nvublk0", "--opcode=0x82",
+                       f"--cdw10={1 << 24}", "--cdw11=512", "--data-len=512", "-r")
 
     def test_what_cannot_be_read_is_not_written_as_zeroes(self):
         write = ("io-passthru", "nvublk0n1", "-O", "1", "-l", "4096", "-w", "-i")
