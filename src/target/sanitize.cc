@@ -17,7 +17,7 @@ bool begins_operation(SanitizeAction action) {
          action == SanitizeAction::kCryptoErase;
 }
 
-/// Log pages that can be read meanwhile. [Base 2.1 §5.1, figure 142]
+/// Log pages that can be read meanwhile. [Base 2.1 §5.1]
 constexpr LogPage kAllowedPages[] = {LogPage::kErrorInformation, LogPage::kSmartHealth,
                                      LogPage::kChangedNamespaceList,
                                      LogPage::kReservationNotification, LogPage::kSanitizeStatus};
@@ -72,7 +72,7 @@ class Sanitize::Plan {
   }
   /// An overwrite has one more, in which blocks are deallocated.
   std::uint64_t passes() const { return overwrites() ? command_.overwrite_passes + 1u : 1u; }
-  /// [Base 2.1 §8.1.24.2, figure 647] The last pass always has the pattern itself.
+  /// [Base 2.1 §8.1.24.2] The last pass always has the pattern itself.
   std::uint32_t pattern_of(std::uint64_t pass) const {
     const bool inverted =
         command_.invert_between_passes && (command_.overwrite_passes - 1 - pass) % 2 == 1;

@@ -55,7 +55,7 @@ UNFINISHED = r"\b(TODO|FIXME|XXX|HACK)\b"
 # outlive each other in any order. The way of an I/O below them is free of all this.
 LIBRARY = tuple("src/nvme/" + name for name in (
     "initiator.", "connection.", "discovery_walk.", "probe_context.", "controller_impl.",
-    "io_queue_ledger.", "io_queue_pair.", "admin_commands."))
+    "io_queue_ledger.", "io_queue_pair.", "admin_commands.", "firmware_update."))
 # Words that hide an owner or cost on the way of an I/O, where they may not be, and the exceptions.
 # src/target is a program of its own, with threads and locks as servers have them.
 WORDS = [

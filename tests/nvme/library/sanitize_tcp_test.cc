@@ -99,7 +99,7 @@ TEST_F(SanitizeTest, BlockEraseAndCryptoEraseLeaveZeroes) {
 TEST_F(SanitizeTest, AnOverwriteLeavesItsPatternWhereNothingIsDeallocated) {
   serve("size=4M,bs=512");
   Host& host = attach(0);
-  // The last pass has the pattern itself, however many there are. [Base 2.1 figure 647]
+  // The last pass has the pattern itself, however many there are. [Base 2.1 §8.1.24.2]
   for (const std::uint8_t passes : {std::uint8_t{1}, std::uint8_t{2}, std::uint8_t{16}}) {
     auto data = pattern(65536, 7);
     ASSERT_EQ(write(host, 4096, data), good());
