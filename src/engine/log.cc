@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include <fcntl.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/ansicolor_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -51,6 +52,9 @@ spdlog::logger& logger() {
     auto made = std::make_shared<spdlog::logger>("nvublk", sink);
     auto formatter = std::make_unique<spdlog::pattern_formatter>();
     if (stderr_is_journal()) {
+      // The journal's files may be on a device of ours: it shall never keep us waiting. What it
+      // does not take then is lost.
+      ::fcntl(STDERR_FILENO, F_SETFL, ::fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
       formatter->add_flag<JournalPriority>('*').set_pattern("%*%v");
     } else {
       formatter->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");

@@ -1,6 +1,13 @@
 #include "engine/log.h"
 
+#include <array>
+#include <cstdlib>
+#include <string>
+
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace nvublk {
 namespace {
@@ -55,6 +62,31 @@ TEST_F(LogLevelTest, KnowsEveryLevel) {
     set_log_level(level);
     EXPECT_EQ(log_level(), level);
   }
+}
+
+// Logs more than a socket holds whose other end nobody reads; ends the process with status 0.
+[[noreturn]] void log_to_a_journal_that_waits() {
+  std::array<int, 2> ends{};
+  struct stat status{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()) != 0 || ::fstat(ends[0], &status) != 0 ||
+      ::dup2(ends[0], STDERR_FILENO) < 0) {
+    ::_exit(1);
+  }
+  const std::string stream = std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino);
+  ::setenv("JOURNAL_STREAM", stream.c_str(), 1);
+  for (int n = 0; n < 10000; ++n) {
+    log_error("test", "a line that nobody reads");
+  }
+  std::array<char, 4> begin{};
+  const bool told = ::read(ends[1], begin.data(), begin.size()) == ssize_t{begin.size()};
+  ::_exit(told && std::string(begin.data(), begin.size()) == "<3>t" ? 0 : 1);
+}
+
+// A process of its own, since the first message decides where the log goes; a hang is ctest's to
+// end.
+TEST(LogDeathTest, AJournalThatWaitsKeepsNobodyWaiting) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(log_to_a_journal_that_waits(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
