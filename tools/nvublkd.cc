@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include "service/daemon.h"
+#include "service/process_guard.h"
 #include "service/socket_path.h"
 #include "service/version.h"
 
@@ -31,6 +32,7 @@ struct Words {
   std::string log_level = "info";
   std::optional<unsigned> spin_us;
   unsigned stop_timeout_s = 10;
+  bool guard = false;
 };
 
 void add_options(CLI::App& app, nvublk::service::DaemonOptions& options, Words& words) {
@@ -65,6 +67,10 @@ void add_options(CLI::App& app, nvublk::service::DaemonOptions& options, Words& 
       ->check(CLI::Range(0, 86400));
   app.add_flag("--takeover", options.take_over,
                "Replace the daemon that serves the socket: its ublk devices stay, and go on here");
+  app.add_flag(
+      "--guard", words.guard,
+      "As --takeover, and leave a process behind that starts the daemon again when it dies, "
+      "all from memory; with SIGHUP that replaces the daemon");
   app.add_option("--ready-fd", options.ready_fd)->group("");
 }
 
@@ -97,6 +103,14 @@ int main(int argc, char** argv) {
       options.run_directory = nvublk::service::run_directory_of(options.socket_path);
     }
     options.run_directory = nvublk::service::absolute_path(options.run_directory);
+    if (words.guard) {
+      options.take_over = true;
+      options.follow_root = true;
+      if (const std::optional<int> status =
+              nvublk::service::ProcessGuard::run(argv, options.log_level, options.ready_fd)) {
+        return *status;
+      }
+    }
     return nvublk::service::Daemon::run(options);
   } catch (const std::exception& error) {
     std::cerr << "nvublkd: " << error.what() << '\n';

@@ -107,6 +107,9 @@ Daemon::Daemon(const DaemonOptions& options, Instance instance, std::unique_ptr<
       server_(pool_->control().reactor(), instance_.take_listener(), methods_),
       retry_([](Timer&, void* context) { static_cast<Daemon*>(context)->stop_attachments(); },
              this) {
+  if (options_.follow_root) {
+    system_root_.emplace();
+  }
   methods_.set_server(server_);
   attachments_.on_change([this] { keeper_.changed(); });
 }
@@ -188,6 +191,9 @@ void Daemon::leave() {
 void Daemon::begin_stop(bool force) {
   if (phase_ == Phase::kRunning) {
     phase_ = Phase::kStopping;
+    if (system_root_) {
+      system_root_->enter();
+    }
     give_up_ = Clock::now() + options_.stop_timeout;
     methods_.begin_shutdown();
     notify_service_manager("STOPPING=1");

@@ -3,6 +3,7 @@
 // The daemon: shards, attachments, the control socket, signals, and the orderly end of them all.
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/log.h"
@@ -16,6 +17,7 @@
 #include "service/signal_watch.h"
 #include "service/state_keeper.h"
 #include "service/system_frontends.h"
+#include "service/system_root.h"
 
 namespace nvublk::service {
 
@@ -27,7 +29,10 @@ struct DaemonOptions {
   /// How long the end waits for devices in use to be released before it takes them away by force.
   seconds stop_timeout{10};
   bool take_over = false;  ///< from the daemon that serves the socket, if there is one
-  int ready_fd = -1;       ///< gets "ready\n" or the error, for the command line that starts us
+  /// It may have been started in an initial RAM disk: it ends in the root directory that process 1
+  /// has by then.
+  bool follow_root = false;
+  int ready_fd = -1;  ///< gets "ready\n" or the error, for the command line that starts us
 };
 
 class Daemon {
@@ -65,6 +70,7 @@ class Daemon {
   ControlServer server_;
   std::unique_ptr<SignalWatch> signals_;
   std::unique_ptr<Hotplug> hotplug_;
+  std::optional<SystemRoot> system_root_;
   Phase phase_ = Phase::kRunning;
   bool detaching_ = false;
   bool forced_ = false;  ///< devices in use were taken away

@@ -2,6 +2,7 @@
 """What a daemon leaves behind, and who looks after it. (With ublk: tests/vm/tests/crash.sh.)"""
 
 import os
+import shutil
 import signal
 import subprocess
 import unittest
@@ -10,7 +11,7 @@ from pathlib import Path
 from harness import PROGRAMS, CliTest, refuses, run, run_tests, wait_until, zombie
 
 
-class Crash(CliTest):
+class Daemons(CliTest):
     def start_daemon(self, *words):
         with open(self.folder / "log", "a", encoding="utf-8") as log:
             daemon = subprocess.Popen([PROGRAMS / "nvublkd", "--socket", self.socket, *words],
@@ -34,6 +35,8 @@ class Crash(CliTest):
     def log(self):
         return (self.folder / "log").read_text()
 
+
+class Crash(Daemons):
     def run_directory(self):
         return Path(f"{self.socket}.d")
 
@@ -162,6 +165,63 @@ class Crash(CliTest):
         daemon.send_signal(signal.SIGUSR2)
         self.assertEqual(daemon.wait(timeout=60), 0)
         self.assertEqual(self.leftovers(), [])
+
+
+class Guard(Daemons):
+    def start_guard(self, program=PROGRAMS / "nvublkd"):
+        with open(self.folder / "log", "a", encoding="utf-8") as log:
+            guard = subprocess.Popen([program, "--socket", self.socket, "--guard"], stderr=log)
+        self.addCleanup(self.end, guard)
+        return guard, self.another_daemon(None)
+
+    def another_daemon(self, old):
+        def serves():
+            outcome = self.nvublk("status", "-o", "json")
+            return outcome.status == 0 and outcome.json["daemon"]["pid"] != old
+        wait_until(serves, "a daemon answers")
+        return self.daemon_pid()
+
+    def copy_of_program(self):
+        return Path(shutil.copy(PROGRAMS / "nvublkd", self.folder / "nvublkd"))
+
+    def test_a_daemon_that_dies_is_started_again_without_its_file(self):
+        program = self.copy_of_program()
+        guard, daemon = self.start_guard(program)
+        self.assertNotEqual(guard.pid, daemon)
+        program.unlink()
+        for _ in range(3):
+            os.kill(daemon, signal.SIGKILL)
+            daemon = self.another_daemon(daemon)
+        self.assertIsNone(guard.poll())
+        self.assertEqual(self.log().count("the daemon has died: Killed"), 3)
+
+    def test_a_hang_up_replaces_the_daemon_by_the_program_that_is_there_now(self):
+        program = self.copy_of_program()
+        guard, daemon = self.start_guard(program)
+        program.unlink()
+        self.copy_of_program()
+        for _ in range(2):
+            guard.send_signal(signal.SIGHUP)
+            daemon = self.another_daemon(daemon)
+            self.assertTrue(program.samefile(f"/proc/{daemon}/exe"))
+            self.assertTrue(program.samefile(f"/proc/{guard.pid}/exe"))
+        os.kill(daemon, signal.SIGKILL)
+        self.another_daemon(daemon)
+
+    def test_without_a_program_the_daemon_stays(self):
+        program = self.copy_of_program()
+        guard, daemon = self.start_guard(program)
+        program.unlink()
+        guard.send_signal(signal.SIGHUP)
+        wait_until(lambda: "the daemon stays" in self.log(), "it says so")
+        self.assertEqual(self.daemon_pid(), daemon)
+
+    def test_it_ends_with_its_daemon(self):
+        for ending in (signal.SIGTERM, signal.SIGUSR2):
+            guard, _ = self.start_guard()
+            guard.send_signal(ending)
+            self.assertEqual(guard.wait(timeout=60), 0)
+            self.assertEqual(self.leftovers(), [])
 
 
 if __name__ == "__main__":
