@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 
 mount_point=/mnt/crash
-readonly kWriters=/tmp/writers
+readonly kWriters=/run/writers
 
 make_file_system() {
   mkdir -p "$mount_point" "$kWriters" &&
@@ -21,19 +21,20 @@ start_writers() { start_verifying --directory="$mount_point" && start_syncing; }
 # fsync has returned.
 start_syncing() {
   : >"$kWriters/synced"
-  (
-    trap 'exit 0' TERM
-    number=0
-    while :; do
-      number=$((number + 1))
-      file=$mount_point/file-$((number % 200))
-      printf '%s %0200d\n' "$number" "$number" >"$file" && sync "$file" || exit 1
-      echo "$((number % 200)) $number" >>"$kWriters/synced"
-    done
-  ) &
+  sync_files &
   sync_pid=$!
   wait_until 60 test -s "$kWriters/synced"
 }
+sync_files() (
+  trap 'exit 0' TERM
+  number=0
+  while :; do
+    number=$((number + 1))
+    file=$mount_point/file-$((number % 200))
+    printf '%s %0200d\n' "$number" "$number" >"$file" && sync "$file" || exit 1
+    echo "$((number % 200)) $number" >>"$kWriters/synced"
+  done
+)
 
 # They stop for a moment, with nothing under way.
 rest_writers() { kill -STOP -- "-$fio_pid" "$sync_pid" && sleep 1; }
