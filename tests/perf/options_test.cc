@@ -78,9 +78,11 @@ TEST(PerfOptions, ShortAndLongNamesMeanTheSame) {
   const int core = usable_cpus().front();
   std::ostringstream mask;
   mask << std::hex << (std::uint64_t{1} << core);
-  std::vector<std::string> words = words_of("-q 8 -o 4K -w randrw -M 70 -t 5 -c 0x" + mask.str() +
-                                            " -P 2 -LL -d 9 -a 1 -m 3 -k 7 -H -I -Q 10 "
-                                            "-r nvme+tcp://127.0.0.1/x -r");
+  std::vector<std::string> words =
+      words_of("-q 8 -o 4K -w randrw -M 70 -t 5 -c 0x" + mask.str() +
+               " -P 2 -LL -d 9 -a 1 -m 3 -k 7 -H -I -Q 10 "
+               "-S " +
+               std::string(kHostKey) + " -C " + kHostKey + " -r nvme+tcp://127.0.0.1/x -r");
   words.push_back("trtype:TCP traddr:127.0.0.2 subnqn:y ns:2");
   Options brief;
   ASSERT_EQ(parse(words, brief), -1);

@@ -361,31 +361,32 @@ TEST_F(FaultTest, ParametersThatAreWrongAreNamed) {
 }
 
 TEST_F(FaultTest, AParameterThatDoesNotGoWithTheKindIsRefused) {
+  start();
   struct Row {
     const char* kind;
-    json wrong;
+    const char* wrong;
+    json value;
     const char* has;
   };
   const Row rows[] = {
-      {"drop", {{"delay_ms", 5}}, "queues, opcode, fctype, count, skip, at_byte"},
-      {"drop", {{"sc", 5}}, "queues, opcode, fctype, count, skip, at_byte"},
-      {"delay", {{"at_byte", 5}}, "queues, opcode, fctype, count, skip, delay_ms"},
-      {"stuck", {{"dnr", true}}, "queues, opcode, fctype, count, skip"},
-      {"status", {{"delay_ms", 5}}, "queues, opcode, fctype, count, skip, sct, sc, dnr, crd"},
-      {"black_hole", {{"count", 1}}, "queues"},
-      {"refuse", {{"queues", "io"}}, "count, skip"},
-      {"corrupt_header_digest", {{"opcode", "read"}}, "queues, count, skip"},
-      {"corrupt_data_digest", {{"fctype", 1}}, "queues, count, skip"},
-      {"fatal_status", {{"queues", "admin"}}, "none"},
-      {"wrong_identity", {{"skip", 1}}, "none"},
+      {"drop", "delay_ms", 5, "queues, opcode, fctype, count, skip, at_byte"},
+      {"drop", "sc", 5, "queues, opcode, fctype, count, skip, at_byte"},
+      {"delay", "at_byte", 5, "queues, opcode, fctype, count, skip, delay_ms"},
+      {"stuck", "dnr", true, "queues, opcode, fctype, count, skip"},
+      {"status", "delay_ms", 5, "queues, opcode, fctype, count, skip, sct, sc, dnr, crd"},
+      {"black_hole", "count", 1, "queues"},
+      {"refuse", "queues", "io", "count, skip"},
+      {"corrupt_header_digest", "opcode", "read", "queues, count, skip"},
+      {"corrupt_data_digest", "fctype", 1, "queues, count, skip"},
+      {"fatal_status", "queues", "admin", "none"},
+      {"wrong_identity", "skip", 1, "none"},
   };
   for (const Row& row : rows) {
-    const std::string name = row.wrong.begin().key();
-    json params = row.wrong;
-    params["kind"] = row.kind;
-    EXPECT_EQ(refusal(json{{"method", "fault"}, {"params", params}}.dump()),
-              std::string("a fault \"") + row.kind + "\" has no parameter \"" + name +
-                  "\"; it has " + row.has);
+    const json request{{"method", "fault"},
+                       {"params", {{"kind", row.kind}, {row.wrong, row.value}}}};
+    EXPECT_EQ(refusal(request.dump()), std::string("a fault \"") + row.kind +
+                                           "\" has no parameter \"" + row.wrong + "\"; it has " +
+                                           row.has);
   }
   EXPECT_EQ(refusal(R"({"method":"fault","params":{"kind":"drop","at_byte":9,"opcode":"read"}})"),
             R"(a fault "drop" with "at_byte" has no parameter "opcode"; )"
