@@ -64,10 +64,11 @@ std::optional<int> ProcessGuard::run(char** arguments, LogLevel log_level, int& 
   }
 }
 
-// AT_EXECFN [getauxval(3)]: arguments_[0] may be any name.
+// AT_EXECFN [getauxval(3)]: arguments_[0] may be any name. It is an address.
 ProcessGuard::ProcessGuard(char** arguments, UniqueFd signals)
     : arguments_(arguments),
-      program_(reinterpret_cast<const char*>(::getauxval(AT_EXECFN))),
+      program_(reinterpret_cast<const char*>(  // NOLINT(performance-no-int-to-ptr)
+          ::getauxval(AT_EXECFN))),
       signals_(std::move(signals)) {}
 
 bool ProcessGuard::start_daemon(int& ready_fd) {

@@ -147,6 +147,8 @@ FaultParameters parameters_of(FaultKind kind, bool at_byte) {
     case FaultKind::kCorruptHeaderDigest:
     case FaultKind::kCorruptDataDigest:
       return {"queues", "count", "skip"};
+    case FaultKind::kSanitizeFails:
+      return {"count", "skip"};
     case FaultKind::kFatalStatus:
     case FaultKind::kWrongIdentity:
       return {};

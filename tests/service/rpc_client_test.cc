@@ -99,12 +99,12 @@ TEST_F(RpcClientTest, SaysWhyNoneCanBeStarted) {
   EXPECT_EQ(refused(socket_).text,
             "no daemon answers at " + socket_ + "; 'nvublk attach' starts one");
   EXPECT_EQ(refused(socket_).code, ErrorCode::kNotFound);
-  const std::string nowhere = folder_ / "no/such";
-  EXPECT_EQ(refused(nowhere + "/x.sock").text, "no daemon answers at " + nowhere +
-                                                   "/x.sock, and none can be started: there is no "
-                                                   "directory " +
-                                                   nowhere + "; make it, or give another --socket");
-  EXPECT_NE(refused(nowhere + "/x.sock").code, ErrorCode::kNotFound);
+  const std::string nowhere = folder_ / "no";
+  const std::string path = nowhere + "/such/x.sock";
+  EXPECT_EQ(refused(path).text, "no daemon answers at " + path +
+                                    ", and none can be started: there is no directory " + nowhere +
+                                    "; make it, or give another --socket");
+  EXPECT_NE(refused(path).code, ErrorCode::kNotFound);
 }
 
 }  // namespace

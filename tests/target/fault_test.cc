@@ -376,6 +376,7 @@ TEST_F(FaultTest, AParameterThatDoesNotGoWithTheKindIsRefused) {
       {"status", "delay_ms", 5, "queues, opcode, fctype, count, skip, sct, sc, dnr, crd"},
       {"black_hole", "count", 1, "queues"},
       {"refuse", "queues", "io", "count, skip"},
+      {"sanitize_fails", "opcode", "write", "count, skip"},
       {"corrupt_header_digest", "opcode", "read", "queues, count, skip"},
       {"corrupt_data_digest", "fctype", 1, "queues, count, skip"},
       {"fatal_status", "queues", "admin", "none"},
