@@ -25,7 +25,8 @@ start_syncing() {
   sync_pid=$!
   wait_until 60 test -s "$kWriters/synced"
 }
-sync_files() (
+# Runs until SIGTERM, in a shell of its own.
+sync_files() {
   trap 'exit 0' TERM
   number=0
   while :; do
@@ -34,7 +35,7 @@ sync_files() (
     printf '%s %0200d\n' "$number" "$number" >"$file" && sync "$file" || exit 1
     echo "$((number % 200)) $number" >>"$kWriters/synced"
   done
-)
+}
 
 # They stop for a moment, with nothing under way.
 rest_writers() { kill -STOP -- "-$fio_pid" "$sync_pid" && sleep 1; }
