@@ -14,8 +14,11 @@ class IntrusiveList;
 template <typename Tag = void>
 class ListHook {
  public:
+  // Its parameter is a tag, and no class that derives from it.
+  // NOLINTBEGIN(bugprone-crtp-constructor-accessibility)
   ListHook() = default;
   ListHook(const ListHook&) = delete;
+  // NOLINTEND(bugprone-crtp-constructor-accessibility)
   ListHook& operator=(const ListHook&) = delete;
   ~ListHook() { CHECK(!linked()); }
 

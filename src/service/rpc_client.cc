@@ -18,7 +18,7 @@ namespace nvublk::service {
 
 namespace {
 
-constexpr std::size_t kMaxAnswerBytes = 64 * 1024 * 1024;
+constexpr std::size_t kMaxAnswerBytes = 64u << 20;
 
 Error nobody_answers(const std::string& path) {
   std::string text = "no daemon answers at " + path;

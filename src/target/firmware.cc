@@ -16,6 +16,10 @@ Firmware::Result failed(CommandStatus status, bool overlapped = false) {
   return {NvmeStatus::make(status, true), overlapped};
 }
 
+/// Where a piece may begin, and how much may follow an image.
+constexpr std::uint64_t kUnitBytes =
+    std::uint64_t{Firmware::kGranularity} * kFirmwareGranularityBytes;
+
 bool printable(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
 }
@@ -40,8 +44,7 @@ Firmware::Result Firmware::download(std::uint16_t cntlid, std::uint64_t offset,
                                     std::span<const std::uint8_t> data) {
   const std::lock_guard lock(mutex_);
   const std::uint64_t end = offset + data.size();
-  if (offset % (kGranularity * kFirmwareGranularityBytes) != 0 || data.empty() ||
-      end > kMaxImageBytes) {
+  if (offset % kUnitBytes != 0 || data.empty() || end > kMaxImageBytes) {
     return {NvmeStatus::make(GenericStatus::kInvalidField, true), overlapped_};
   }
   if (committed_) discard();
@@ -71,8 +74,8 @@ std::optional<Firmware::Image> Firmware::downloaded() const {
   const std::uint64_t length = header.length_bytes.get();
   // Hosts send whole dwords, or whole units of FWUG.
   if (magic != FirmwareHeader::kMagic || length < sizeof(header) || length > covered ||
-      covered - length >= kGranularity * kFirmwareGranularityBytes ||
-      (header.flags.get() & ~FirmwareHeader::kNeedsReset) != 0 || header.reserved.get() != 0 ||
+      covered - length >= kUnitBytes || (header.flags.get() & ~FirmwareHeader::kNeedsReset) != 0 ||
+      header.reserved.get() != 0 ||
       header.crc32c.get() != crc32c(image_.data() + sizeof(header), length - sizeof(header))) {
     return std::nullopt;
   }

@@ -275,7 +275,7 @@ struct IdentifyController {
   /// The longest that the ANA log can be; 0: there is none. [Base 2.1 §5.1.12.1.13]
   constexpr std::uint32_t ana_log_bytes() const {
     // More than any target has groups and namespaces for.
-    constexpr std::uint64_t kMost = 1024 * 1024;
+    constexpr std::uint64_t kMost = 1u << 20;
     const std::uint64_t namespaces = mnan.get() != 0 ? mnan.get() : nn.get();
     const std::uint64_t bytes = 16 + 32ull * nanagrpid.get() + 4 * namespaces;
     return supports_ana() ? static_cast<std::uint32_t>(bytes < kMost ? bytes : kMost) : 0;
