@@ -30,8 +30,7 @@ struct TcpCommand : ListHook<CapsuleTag>, ListHook<TransferTag>, ListHook<HeldTa
   bool active = false;      ///< given to us, not completed
   bool in_capsule = false;  ///< its data goes with the capsule
   spec::DataDirection direction = spec::DataDirection::kNone;
-  std::uint32_t length = 0;   ///< bytes of data
-  bool may_be_short = false;  ///< the controller may have fewer to send
+  std::uint32_t length = 0;  ///< bytes of data
 
   // Controller to host.
   std::uint32_t received = 0;  ///< bytes of data in place

@@ -55,7 +55,6 @@ void TcpSession::submit(Request& request) {
   command.active = true;
   command.direction = request.length_bytes > 0 ? request.sqe.direction() : DataDirection::kNone;
   command.length = request.length_bytes;
-  command.may_be_short = may_be_short(request.sqe, options_.qid == 0);
   command.received = 0;
   command.last_seen = false;
   command.digest_error = false;
@@ -174,7 +173,7 @@ bool TcpSession::on_response(const spec::CapsuleResp& pdu) {
     const std::uint32_t moved = reads    ? command->received
                                 : writes ? command->requested
                                          : command->length;
-    if (moved != command->length && !(reads && command->may_be_short)) {
+    if (moved != command->length && !may_be_short(command->request->sqe, options_.qid == 0)) {
       return fault(PduFaultReason::kDataMissing, PduType::kCapsuleResp, cid, moved,
                    command->length);
     }
@@ -204,8 +203,8 @@ bool TcpSession::on_data_begin(const spec::C2hData& pdu) {
   if (end > command->length) {
     return fault(PduFaultReason::kDataRange, PduType::kC2hData, cid, end, command->length);
   }
-  const bool all = end == command->length;
-  if (pdu.ch.is_last() != all && !(pdu.ch.is_last() && command->may_be_short)) {
+  if (pdu.ch.is_last() != (end == command->length) &&
+      !(pdu.ch.is_last() && may_be_short(command->request->sqe, options_.qid == 0))) {
     return fault(PduFaultReason::kLastFlag, PduType::kC2hData, cid, end, command->length);
   }
   data_command_ = command;

@@ -52,6 +52,20 @@ struct Host {
     finish(ended);
     return ended;
   }
+  /// Sends an I/O command as it is and polls until it has ended.
+  spec::NvmeStatus submit(const spec::SubmissionEntry& sqe, std::vector<std::byte>& data) {
+    iovec piece{data.data(), data.size()};
+    Ended ended;
+    IoCommand command;
+    command.sqe = sqe;
+    command.iov = &piece;
+    command.iov_count = 1;
+    command.done = &Ended::record;
+    command.context = &ended;
+    EXPECT_EQ(queue->submit(command), 0);
+    finish(ended);
+    return ended.status;
+  }
   /// Sends an admin command and polls until it has ended.
   Ended admin(const spec::SubmissionEntry& sqe, std::span<std::byte> data = {}) {
     Ended ended;
@@ -164,6 +178,20 @@ class CommandsTest : public testing::Test {
     io.done = &Ended::record;
     io.context = &ended;
     return io;
+  }
+  spec::NvmeStatus write(Host& host, std::uint64_t lba, std::vector<std::byte>& data) {
+    return host
+        .run([&](NamespaceIo& io, Ended& ended) {
+          return io.write(blocks(lba, data.size() / io.limits().block_bytes, data, ended));
+        })
+        .status;
+  }
+  spec::NvmeStatus read(Host& host, std::uint64_t lba, std::vector<std::byte>& data) {
+    return host
+        .run([&](NamespaceIo& io, Ended& ended) {
+          return io.read(blocks(lba, data.size() / io.limits().block_bytes, data, ended));
+        })
+        .status;
   }
   static std::vector<std::byte> pattern(std::size_t length, unsigned seed) {
     std::vector<std::byte> bytes(length);

@@ -17,21 +17,6 @@ using spec::NvmStatusCode;
 class NvmCommandsTest : public CommandsTest {
  protected:
   std::vector<std::byte> nothing_;
-
-  spec::NvmeStatus write(Host& host, std::uint64_t lba, std::vector<std::byte>& data) {
-    return host
-        .run([&](NamespaceIo& io, Ended& ended) {
-          return io.write(blocks(lba, data.size() / io.limits().block_bytes, data, ended));
-        })
-        .status;
-  }
-  spec::NvmeStatus read(Host& host, std::uint64_t lba, std::vector<std::byte>& data) {
-    return host
-        .run([&](NamespaceIo& io, Ended& ended) {
-          return io.read(blocks(lba, data.size() / io.limits().block_bytes, data, ended));
-        })
-        .status;
-  }
 };
 
 TEST_F(NvmCommandsTest, CompareTellsWhetherBlocksAreTheSame) {

@@ -111,19 +111,10 @@ class DirectiveTest : public ManagementTest {
   }
   spec::NvmeStatus write_to(Host& host, std::uint16_t stream, std::uint8_t type = kStreams) {
     auto data = pattern(512, stream);
-    iovec piece{data.data(), data.size()};
-    Ended ended;
-    IoCommand io;
-    io.sqe = command::write(1, 0, 1);
-    io.sqe.cdw12 = io.sqe.cdw12.get() | (std::uint32_t{type} << 20);
-    io.sqe.cdw13 = std::uint32_t{stream} << 16;
-    io.iov = &piece;
-    io.iov_count = 1;
-    io.done = &Ended::record;
-    io.context = &ended;
-    EXPECT_EQ(host.queue->submit(io), 0);
-    host.finish(ended);
-    return ended.status;
+    spec::SubmissionEntry sqe = command::write(1, 0, 1);
+    sqe.cdw12 = sqe.cdw12.get() | (std::uint32_t{type} << 20);
+    sqe.cdw13 = std::uint32_t{stream} << 16;
+    return host.submit(sqe, data);
   }
 };
 

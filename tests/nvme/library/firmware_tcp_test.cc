@@ -1,5 +1,6 @@
 // Firmware Image Download and Firmware Commit over TCP. [Base 2.1 §3.11, §5.1.8, §5.1.9]
 
+#include <cstring>
 #include <optional>
 #include <string>
 

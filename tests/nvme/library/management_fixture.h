@@ -2,7 +2,7 @@
 
 // What tests of commands that manage a subsystem share.
 
-#include <cstring>
+#include <cstdint>
 #include <vector>
 
 #include "nvme/library/commands_fixture.h"
@@ -10,6 +10,9 @@
 #include "nvme/spec/log_pages.h"
 
 namespace nvublk::nvme {
+
+/// An operation's time, longer than any test: it ends when the target is told so.
+inline constexpr std::uint32_t kForEverMs = 3'600'000;
 
 class ManagementTest : public CommandsTest, public ControllerListener {
  protected:
@@ -20,20 +23,6 @@ class ManagementTest : public CommandsTest, public ControllerListener {
     event_logs_.emplace_back(log.begin(), log.end());
   }
 
-  spec::NvmeStatus write(Host& host, std::uint64_t lba, std::vector<std::byte>& data) {
-    return host
-        .run([&](NamespaceIo& io, Ended& ended) {
-          return io.write(blocks(lba, data.size() / io.limits().block_bytes, data, ended));
-        })
-        .status;
-  }
-  spec::NvmeStatus read(Host& host, std::uint64_t lba, std::vector<std::byte>& data) {
-    return host
-        .run([&](NamespaceIo& io, Ended& ended) {
-          return io.read(blocks(lba, data.size() / io.limits().block_bytes, data, ended));
-        })
-        .status;
-  }
   /// Whether all of `data` is `value`, over and over, least significant byte first.
   static bool all(const std::vector<std::byte>& data, std::uint32_t value) {
     for (std::size_t i = 0; i < data.size(); i++) {

@@ -1,6 +1,7 @@
 // Sanitize over TCP. [Base 2.1 §5.1.22, §8.1.24]
 
 #include <algorithm>
+#include <cstring>
 
 #include "nvme/async_event_text.h"
 #include "nvme/library/management_fixture.h"
@@ -16,9 +17,6 @@ using spec::SanitizeState;
 using spec::SanitizeStatus;
 using spec::SanitizeStatusLog;
 
-/// Longer than any test: it ends when the target is told so.
-constexpr std::uint32_t kForEverMs = 3'600'000;
-
 class SanitizeTest : public ManagementTest {
  protected:
   static target::Options holding() {
@@ -31,21 +29,6 @@ class SanitizeTest : public ManagementTest {
   }
   static SanitizeStatusLog status_log(Host& host) {
     return host.log<SanitizeStatusLog>(LogPage::kSanitizeStatus);
-  }
-  /// An I/O command as it is.
-  static spec::NvmeStatus raw(Host& host, const spec::SubmissionEntry& sqe,
-                              std::vector<std::byte>& data) {
-    iovec piece{data.data(), data.size()};
-    Ended ended;
-    IoCommand command;
-    command.sqe = sqe;
-    command.iov = &piece;
-    command.iov_count = 1;
-    command.done = &Ended::record;
-    command.context = &ended;
-    EXPECT_EQ(host.queue->submit(command), 0);
-    host.finish(ended);
-    return ended.status;
   }
   /// Begins an operation and lets it end.
   SanitizeStatusLog complete(Host& host, const SanitizeArguments& arguments) {
@@ -154,12 +137,12 @@ TEST_F(SanitizeTest, UnreadableBlocksAndZonesAreErasedToo) {
   };
   ASSERT_EQ(host.run(spoil).status, good());
   std::vector<std::byte> first(4096, std::byte{0x55});
-  ASSERT_EQ(raw(host, command::write(2, 0, 1), first), good());
+  ASSERT_EQ(host.submit(command::write(2, 0, 1), first), good());
   EXPECT_EQ(complete(host, {.action = SanitizeAction::kOverwrite, .no_deallocate = true}).status(),
             SanitizeStatus::kSucceeded);
   ASSERT_EQ(read(host, 2, data), good()) << "it was written since";
   EXPECT_TRUE(all(data, 0));
-  EXPECT_EQ(raw(host, command::write(2, 0, 1), first), good())
+  EXPECT_EQ(host.submit(command::write(2, 0, 1), first), good())
       << "the write pointer is at the beginning of the zone";
 }
 
@@ -168,15 +151,15 @@ TEST_F(SanitizeTest, AnOverwriteLeavesMetadataWithThePatternAndEmptyProtectionIn
   Host& host = attach(0);
   const auto old = pattern(528, 1);
   auto data = old;
-  ASSERT_EQ(raw(host, command::write(1, 7, 1), data), good());
-  ASSERT_EQ(raw(host, command::read(1, 7, 1), data), good());
+  ASSERT_EQ(host.submit(command::write(1, 7, 1), data), good());
+  ASSERT_EQ(host.submit(command::read(1, 7, 1), data), good());
   ASSERT_EQ(data, old);
   EXPECT_EQ(complete(host, {.action = SanitizeAction::kOverwrite,
                             .no_deallocate = true,
                             .overwrite_pattern = 0xaabbccdd})
                 .status(),
             SanitizeStatus::kSucceeded);
-  ASSERT_EQ(raw(host, command::read(1, 7, 1), data), good());
+  ASSERT_EQ(host.submit(command::read(1, 7, 1), data), good());
   const std::vector<std::byte> information(data.end() - 8, data.end());
   EXPECT_EQ(information, std::vector<std::byte>(8, std::byte{0xff}));
   data.resize(520);
@@ -189,7 +172,7 @@ TEST_F(SanitizeTest, CommandsAreRefusedWhileItIsInProgress) {
   auto data = pattern(4096, 1);
   ASSERT_EQ(write(host, 0, data), good());
   // An entry of the error log that names a block.
-  EXPECT_TRUE(raw(host, command::read(1, 8192, 8), data).is(GenericStatus::kLbaOutOfRange));
+  EXPECT_TRUE(host.submit(command::read(1, 8192, 8), data).is(GenericStatus::kLbaOutOfRange));
   EXPECT_EQ(host.log<spec::ErrorLogEntry>(LogPage::kErrorInformation).lba.get(), 8192u);
 
   ASSERT_EQ(sanitize(host, {}).status, good());

@@ -14,8 +14,6 @@ using spec::LogPage;
 using spec::SelfTestLog;
 using spec::SelfTestOutcome;
 
-constexpr std::uint32_t kForEverMs = 3'600'000;
-
 class SelfTestTest : public ManagementTest {
  protected:
   static target::Options holding() {
